@@ -1,0 +1,186 @@
+package raftstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/hafence/hafence/consensus"
+	"github.com/hafence/hafence/internal/boottime"
+)
+
+const (
+	idleTick       = time.Hour       // when nothing is due
+	barrierTimeout = 5 * time.Second // for the barrier of a new term to be taken in
+	expireTimeout  = 5 * time.Second // for an expiry to commit
+	placementPause = 2 * time.Second // between two attempts to hand leadership over
+	placementShare = 3               // a lease must have been settled for ttl / 3
+	stallShare     = 4               // the disk is looked at every ttl / 4 while leading
+)
+
+// lead performs the leader's duties until ctx ends: the barrier of a new term,
+// expiries, a stalled disk, and where the leader ought to be.
+func (s *Store) lead(ctx context.Context) {
+	var (
+		electedC = make(chan uint64, 1) // terms whose barrier has been applied
+		timer    = time.NewTimer(idleTick)
+		placer   placer
+	)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.depose()
+			return
+		case leading := <-s.leadC:
+			if leading {
+				go s.takeOffice(ctx, electedC)
+			} else {
+				s.depose()
+			}
+		case term := <-electedC:
+			s.inaugurate(term)
+		case <-s.dutyC:
+			placer.settled = boottime.Now().Add(s.config.TTL / placementShare)
+		case <-timer.C:
+		}
+		timer.Reset(s.duties(&placer))
+	}
+}
+
+// takeOffice waits until everything committed before this node's term is applied.
+func (s *Store) takeOffice(ctx context.Context, electedC chan<- uint64) {
+	term := s.raft.CurrentTerm()
+	if err := s.raft.Barrier(barrierTimeout).Error(); err != nil {
+		return // deposed before it began
+	}
+	select {
+	case electedC <- term:
+	case <-ctx.Done():
+	}
+}
+
+// inaugurate begins to answer keep-alives. If this node no longer leads in term,
+// the answers will not count: they are tied to the term.
+func (s *Store) inaugurate(term uint64) {
+	if s.raft.State() != raft.Leader || s.raft.CurrentTerm() != term {
+		return
+	}
+	s.mu.Lock()
+	s.lessor.Lead(boottime.Now(), term, s.table.Sessions())
+	s.mu.Unlock()
+	s.logger.Info("leads the cluster", "term", term)
+}
+
+func (s *Store) depose() {
+	s.mu.Lock()
+	led := s.lessor.Term() != 0
+	s.lessor.Depose()
+	s.mu.Unlock()
+	s.link.muted.Store(false)
+	if led {
+		s.logger.Info("no longer leads the cluster")
+	}
+}
+
+// duties does what is due and returns the time until something is again.
+func (s *Store) duties(p *placer) time.Duration {
+	now := boottime.Now()
+	s.mu.Lock()
+	leads := s.lessor.Term() != 0
+	overdue := s.lessor.Overdue(now)
+	next, any := s.lessor.Deadline()
+	s.mu.Unlock()
+	if !leads {
+		return idleTick
+	}
+	for _, session := range overdue {
+		go s.expire(session)
+	}
+	s.muteIfStalled()
+	s.place(now, p)
+	wait := s.config.TTL / stallShare
+	if any {
+		wait = min(wait, max(next.Sub(now), time.Millisecond))
+	}
+	return wait
+}
+
+func (s *Store) expire(session consensus.Session) {
+	s.logger.Warn("a node's session is over: not heard from for longer than its TTL", "node", session.Node, "epoch", session.Epoch)
+	encoded, err := consensus.EncodeCommand(consensus.ExpireSession{Session: session})
+	if err != nil {
+		panic("raftstore: " + err.Error()) // a session from the table always encodes
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), expireTimeout)
+	defer cancel()
+	if _, err := s.commit(ctx, encoded); err != nil {
+		s.logger.Warn("cannot commit the end of a session; a leader will try again", "node", session.Node, "error", err)
+	}
+}
+
+// muteIfStalled makes room for another leader when this one's disk does not write.
+func (s *Store) muteIfStalled() {
+	stalled := s.disk.stalled()
+	mute := stalled > s.config.TTL
+	if s.link.muted.Swap(mute) != mute && mute {
+		s.logger.Error("the data directory does not finish writing; leaving the leadership to another node", "for", stalled.Round(time.Millisecond))
+	}
+}
+
+// placer remembers when leadership was last offered to somebody.
+type placer struct {
+	settled boottime.Instant // the table has been quiet until then
+	next    boottime.Instant // no attempt before
+}
+
+// place hands leadership to a voter without a lease when this node holds one, so
+// that the death of a MASTER needs no election before its lease can expire.
+func (s *Store) place(now boottime.Instant, p *placer) {
+	if now.Before(p.settled) || now.Before(p.next) {
+		return
+	}
+	target, ok := s.placement(now)
+	if !ok {
+		return
+	}
+	p.next = now.Add(placementPause)
+	go func() {
+		address, err := addressBook{s}.ServerAddr(raft.ServerID(target))
+		if err == nil {
+			err = s.raft.LeadershipTransferToServer(raft.ServerID(target), address).Error()
+		}
+		if err != nil {
+			s.logger.Debug("could not hand the leadership over", "to", target, "error", err)
+		}
+	}()
+}
+
+// placement chooses the voter that should lead instead: one that holds no lease
+// and was heard from lately, a witness first.
+func (s *Store) placement(now boottime.Instant) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	holders := map[string]bool{}
+	for _, group := range s.table.Groups() {
+		holders[s.table.Lease(group).Holder.Node] = true
+	}
+	if !holders[s.config.Node] {
+		return "", false
+	}
+	best, found := "", false
+	for _, m := range s.config.Members {
+		session, ok := s.table.Session(m.Name)
+		if !ok || holders[m.Name] {
+			continue
+		}
+		if silence, ok := s.lessor.Silence(now, session.Session); !ok || silence > s.config.TTL/2 {
+			continue
+		}
+		if !found || m.Witness {
+			best, found = m.Name, true
+		}
+	}
+	return best, found
+}
