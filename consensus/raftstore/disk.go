@@ -3,6 +3,7 @@ package raftstore
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,8 +39,12 @@ func openLog(dir string) (*raftboltdb.BoltStore, error) {
 	if err := inspectLog(path); err != nil {
 		return nil, err
 	}
-	store, err := raftboltdb.New(raftboltdb.Options{
-		Path: path, BoltOptions: &bolt.Options{Timeout: openTimeout}, MsgpackUseNewTimeFormat: true,
+	var store *raftboltdb.BoltStore
+	err := sound(path, func() (err error) {
+		store, err = raftboltdb.New(raftboltdb.Options{
+			Path: path, BoltOptions: &bolt.Options{Timeout: openTimeout}, MsgpackUseNewTimeFormat: true,
+		})
+		return err
 	})
 	if err != nil {
 		return nil, explainLog(path, err)
@@ -47,8 +52,8 @@ func openLog(dir string) (*raftboltdb.BoltStore, error) {
 	return store, nil
 }
 
-// inspectLog reads the whole file once and checks its structure.
-func inspectLog(path string) (err error) {
+// inspectLog reads the whole file once, so that damage is found now.
+func inspectLog(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() == 0) {
 		return nil
@@ -56,37 +61,61 @@ func inspectLog(path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("open data directory: %w", err)
 	}
-	// Reading a damaged file can panic in the library or fault in its memory map;
-	// both mean the same.
+	return sound(path, func() error {
+		db, err := bolt.Open(path, logFileMode, &bolt.Options{Timeout: openTimeout, ReadOnly: true})
+		if err != nil {
+			return explainLog(path, err)
+		}
+		defer db.Close()
+		return db.View(func(tx *bolt.Tx) error {
+			if size := tx.Size(); size > info.Size() {
+				return damaged(path, fmt.Errorf("cut short: %d bytes of %d", info.Size(), size))
+			}
+			return readAll(tx)
+		})
+	})
+}
+
+// readAll touches every key and value, on the calling goroutine: the library's own
+// check runs on another, where its panics can't be caught.
+func readAll(tx *bolt.Tx) error {
+	sum := crc32.NewIEEE()
+	return tx.ForEach(func(_ []byte, bucket *bolt.Bucket) error {
+		return bucket.ForEach(func(key, value []byte) error {
+			_, _ = sum.Write(key) // never fails (package hash)
+			_, _ = sum.Write(value)
+			return nil
+		})
+	})
+}
+
+// sound runs do; a panic of the library, or a fault in its memory map, means that
+// the file is damaged.
+func sound(path string, do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = damaged(path, fmt.Errorf("%v", p))
 		}
 	}()
-	db, err := bolt.Open(path, logFileMode, &bolt.Options{Timeout: openTimeout, ReadOnly: true})
-	if err != nil {
-		return explainLog(path, err)
-	}
-	defer db.Close()
-	return db.View(func(tx *bolt.Tx) error {
-		for broken := range tx.Check() {
-			return damaged(path, broken)
-		}
-		return nil
-	})
+	return do()
 }
 
+// explainLog says what an error of opening the log means. What the system refused
+// is told apart from what the library could not make sense of.
 func explainLog(path string, err error) error {
+	var system syscall.Errno
 	switch {
+	case errors.Is(err, ErrDamaged):
+		return err
 	case errors.Is(err, bolt.ErrTimeout):
 		return fmt.Errorf("open %s: another hafence has it open; stop that one first", path)
-	case errors.Is(err, bolt.ErrInvalid), errors.Is(err, bolt.ErrChecksum), errors.Is(err, bolt.ErrVersionMismatch):
-		return damaged(path, err)
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("open %s: %w; hafence needs it writable for its votes", path, err)
+	case errors.As(err, &system):
+		return fmt.Errorf("open %s: %w", path, err)
 	}
-	return fmt.Errorf("open %s: %w", path, err)
+	return damaged(path, err)
 }
 
 // ErrDamaged is returned by [Open] for a Raft log that can't be read.
@@ -97,13 +126,20 @@ func damaged(path string, cause error) error {
 		path, ErrDamaged, cause)
 }
 
+// logStore is what Raft needs on disk; raft-boltdb's store is one.
+type logStore interface {
+	raft.LogStore
+	raft.StableStore
+	Close() error
+}
+
 // disk is the Raft log and vote store with two additions. It knows since when a
 // write has been under way, so that a leader whose disk stalls can be told from a
 // healthy one. And it waits out errors: the library panics or steps down on a
 // failed write, which would cost a VIP for a full disk (I5); a voter that waits
 // merely does not vote, and keeps answering keep-alives.
 type disk struct {
-	*raftboltdb.BoltStore
+	logStore
 	logger  hclog.Logger
 	writing atomic.Int64 // boottime.Instant of the write under way; 0 when idle
 	failure atomic.Pointer[error]
@@ -145,7 +181,7 @@ func (d *disk) write(what string, do func() error) error {
 		}
 		select {
 		case <-d.closeC:
-			return err
+			select {} // the library would panic on an error; the process is about to end
 		case <-time.After(writeRetry):
 		}
 	}
@@ -156,20 +192,20 @@ func (d *disk) StoreLog(log *raft.Log) error { return d.StoreLogs([]*raft.Log{lo
 
 // StoreLogs implements raft.LogStore.
 func (d *disk) StoreLogs(logs []*raft.Log) error {
-	return d.write("log", func() error { return d.BoltStore.StoreLogs(logs) })
+	return d.write("log", func() error { return d.logStore.StoreLogs(logs) })
 }
 
 // DeleteRange implements raft.LogStore.
 func (d *disk) DeleteRange(low, high uint64) error {
-	return d.write("log", func() error { return d.BoltStore.DeleteRange(low, high) })
+	return d.write("log", func() error { return d.logStore.DeleteRange(low, high) })
 }
 
 // Set implements raft.StableStore.
 func (d *disk) Set(key, value []byte) error {
-	return d.write("vote", func() error { return d.BoltStore.Set(key, value) })
+	return d.write("vote", func() error { return d.logStore.Set(key, value) })
 }
 
 // SetUint64 implements raft.StableStore.
 func (d *disk) SetUint64(key []byte, value uint64) error {
-	return d.write("vote", func() error { return d.BoltStore.SetUint64(key, value) })
+	return d.write("vote", func() error { return d.logStore.SetUint64(key, value) })
 }

@@ -37,6 +37,8 @@ type Config struct {
 	// Query answers another node's question, whatever the assembly makes of it. Nil
 	// refuses. It is called from many goroutines.
 	Query func(ctx context.Context, body []byte) ([]byte, error)
+
+	wrapDisk func(logStore) logStore // tests put a failing disk here
 }
 
 // The times that derive from the TTL (DESIGN §3).
@@ -96,7 +98,10 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.disk = &disk{BoltStore: log, logger: c.Logger, closeC: s.closeC}
+	s.disk = &disk{logStore: log, logger: c.Logger, closeC: s.closeC}
+	if c.wrapDisk != nil {
+		s.disk.logStore = c.wrapDisk(log)
+	}
 	if err := s.listen(self.Address); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -230,7 +235,7 @@ func (s *Store) Close() error {
 		go func() { endedC <- s.raft.Shutdown().Error() }()
 		select {
 		case err = <-endedC:
-		case <-time.After(shutdownTimeout):
+		case <-time.After(s.patienceAtClose()):
 			err = errors.New("close store: Raft did not end in time")
 		}
 		err = errors.Join(err, s.listener.Close(), s.link.Close())
@@ -238,6 +243,15 @@ func (s *Store) Close() error {
 		err = errors.Join(err, s.disk.Close())
 	})
 	return err
+}
+
+// patienceAtClose is how long Raft may take to end: no time when its disk fails, for
+// then it never does.
+func (s *Store) patienceAtClose() time.Duration {
+	if s.disk.err() != nil {
+		return 0
+	}
+	return shutdownTimeout
 }
 
 // Table is a copy of the table as this node knows it: maybe behind, never ahead.

@@ -26,9 +26,21 @@ type cluster struct {
 	members []Member
 	stores  map[string]*Store
 	stop    map[string]func()
+
+	wrapDisk func(logStore) logStore // for the next start
 }
 
+// newCluster makes a cluster and starts every node.
 func newCluster(t testing.TB, nodes []string, ttl time.Duration) *cluster {
+	c := prepareCluster(t, nodes, ttl)
+	for _, name := range nodes {
+		c.start(name)
+	}
+	return c
+}
+
+// prepareCluster makes a cluster whose nodes are not started.
+func prepareCluster(t testing.TB, nodes []string, ttl time.Duration) *cluster {
 	c := &cluster{t: t, ttl: ttl, key: NewClusterKey(), dir: t.TempDir(), stores: map[string]*Store{}, stop: map[string]func(){}}
 	for _, name := range nodes {
 		c.members = append(c.members, Member{Name: name, Address: freeAddress(t)})
@@ -38,9 +50,6 @@ func newCluster(t testing.TB, nodes []string, ttl time.Duration) *cluster {
 			c.kill(name)
 		}
 	})
-	for _, name := range nodes {
-		c.start(name)
-	}
 	return c
 }
 
@@ -69,7 +78,9 @@ func (c *cluster) config(name string) Config {
 }
 
 func (c *cluster) start(name string) *Store {
-	s, err := Open(c.config(name))
+	config := c.config(name)
+	config.wrapDisk = c.wrapDisk
+	s, err := Open(config)
 	if err != nil {
 		c.t.Fatalf("open %s: %v", name, err)
 	}

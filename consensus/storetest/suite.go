@@ -1,3 +1,8 @@
+// Package storetest is the conformance suite that every lease store passes.
+//
+// [Run] takes a function that makes a cluster; each test opens its own.
+//
+//	storetest.Run(t, func(t *testing.T, nodes []string, ttl time.Duration) []storetest.Store { … })
 package storetest
 
 import (
@@ -10,6 +15,19 @@ import (
 
 	"github.com/hafence/hafence/consensus"
 )
+
+// Store is what a lease store offers to a node (DESIGN §3).
+type Store interface {
+	// Propose commits a command and says what it came to. An error leaves open
+	// whether the command was, or will be, committed.
+	Propose(ctx context.Context, command consensus.Command) (consensus.Result, error)
+	// Ask puts a keep-alive's question; answered is called once for each answer.
+	Ask(round uint64, session consensus.Session, answered func(consensus.Answer))
+	// Table is the state as this node knows it, not to be changed.
+	Table() *consensus.Table
+	// Changed receives after the table changed.
+	Changed() <-chan struct{}
+}
 
 // Cluster makes a cluster of the named nodes whose sessions have the TTL, and
 // returns each node's store in the same order. It registers its own clean-up.
