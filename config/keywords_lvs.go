@@ -1,0 +1,142 @@
+package config
+
+var (
+	inServer     = []string{"virtual_server"}
+	inReal       = []string{"real_server"}
+	inBoth       = []string{"virtual_server", "real_server"}
+	inChecker    = []string{"TCP_CHECK", "HTTP_GET", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "PING_CHECK", "UDP_CHECK"}
+	inEverything = append([]string{"virtual_server", "real_server", "MISC_CHECK"}, inChecker...)
+	inWeb        = []string{"HTTP_GET", "SSL_GET"}
+)
+
+// lvsKeywords are virtual servers and health checks. All are refused at their
+// outermost block, so that what is said of the inner ones serves suggestions
+// and manual pages only.
+var lvsKeywords = []section{
+	{in: []string{""}, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "virtual_server", Args: "IP [PORT]|fwmark NUMBER|group NAME", Shape: Block, Doc: "a service of IPVS", Repeats: true},
+		{Name: "virtual_server_group", Args: "NAME", Shape: List, Doc: "services with the same real servers", Repeats: true},
+		{Name: "SSL", Shape: Block, Use: Ignored, Doc: "certificates of SSL_GET", Reason: whyIPVS},
+	}},
+	{in: []string{"SSL"}, use: Ignored, reason: whyIPVS, rows: []Keyword{
+		{Name: "password", Args: "PASSWORD", Doc: "of the key"},
+		{Name: "ca", Args: "FILE", Doc: "certificates of the authority"},
+		{Name: "certificate", Args: "FILE", Doc: "certificate"},
+		{Name: "key", Args: "FILE", Doc: "private key"},
+	}},
+	{in: inGlobal, use: Refused, reason: "connections would not follow the VIP", rows: []Keyword{
+		{Name: "lvs_sync_daemon", Args: "INTERFACE [INSTANCE] [OPTIONS]", Doc: "IPVS connection synchronisation"},
+		{Name: "lvs_sync_daemon_interface", In: inInstance, Args: "INTERFACE", Doc: "old form of lvs_sync_daemon"},
+		{Name: "lvs_timeouts", Args: "[tcp S] [tcpfin S] [udp S]", Use: Ignored, Doc: "IPVS timeouts", Reason: whyIPVS},
+		{Name: "lvs_flush", Use: Ignored, Doc: "flush IPVS at the start", Reason: "hafence never flushes"},
+		{Name: "lvs_flush_on_stop", Args: "[VS]", Use: Ignored, Doc: "flush IPVS at the stop", Reason: "hafence never flushes"},
+		{Name: "lvs_flush_onstop", Args: "[VS]", Use: Ignored, Doc: "old name of lvs_flush_on_stop", Reason: "hafence never flushes"},
+		{Name: "nftables_ipvs", Args: "[TABLE]", Use: Ignored, Doc: "one service for a group", Reason: whyIPVS},
+		{Name: "nftables_ipvs_priority", Args: "PRIORITY", Use: Ignored, Doc: "priority of its chain", Reason: whyIPVS},
+		{Name: "nftables_ipvs_start_fwmark", Args: "NUMBER", Use: Ignored, Doc: "first mark", Reason: whyIPVS},
+		{Name: "checker_log_all_failures", Args: "[on|off]", Use: Ignored, Doc: "log every failure", Reason: whyIPVS, OffOK: true},
+		{Name: "rs_init_notifies", Use: Ignored, Doc: "notify at the start", Reason: whyIPVS},
+	}},
+	{in: inServer, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "real_server", Args: "IP [PORT]", Shape: Block, Doc: "a server behind the service", Repeats: true},
+		{Name: "lvs_sched", Args: "SCHEDULER", Doc: "scheduler"},
+		{Name: "lb_algo", Args: "SCHEDULER", Doc: "old name of lvs_sched"},
+		{Name: "lvs_method", In: inBoth, Args: "NAT|DR|TUN", Doc: "forwarding method"},
+		{Name: "lb_kind", Args: "NAT|DR|TUN", Doc: "old name of lvs_method"},
+		{Name: "hashed", Doc: "scheduler flag"},
+		{Name: "ops", Doc: "one packet scheduling"},
+		{Name: "flag-1", Doc: "scheduler flag"},
+		{Name: "flag-2", Doc: "scheduler flag"},
+		{Name: "flag-3", Doc: "scheduler flag"},
+		{Name: "sh-port", Doc: "scheduler flag"},
+		{Name: "sh-fallback", Doc: "scheduler flag"},
+		{Name: "mh-port", Doc: "scheduler flag"},
+		{Name: "mh-fallback", Doc: "scheduler flag"},
+		{Name: "persistence_engine", Args: "sip", Doc: "persistence engine"},
+		{Name: "persistence_timeout", Args: "[SECONDS]", Doc: "persistence"},
+		{Name: "persistence_granularity", Args: "MASK", Doc: "persistence by network"},
+		{Name: "protocol", Args: "TCP|UDP|SCTP", Doc: "protocol"},
+		{Name: "ha_suspend", Doc: "check only where the VIP is"},
+		{Name: "ip_family", Args: "inet|inet6", Doc: "family of a marked service"},
+		{Name: "omega", Doc: "notify at the stop"},
+		{Name: "quorum", In: []string{"virtual_server", "vrrp_track_process"}, Args: "WEIGHT", Doc: "weight that must be up"},
+		{Name: "hysteresis", Args: "WEIGHT", Doc: "damps the quorum"},
+		{Name: "quorum_up", Args: "SCRIPT", Doc: "run when it is gained"},
+		{Name: "quorum_down", Args: "SCRIPT", Doc: "run when it is lost"},
+		{Name: "sorry_server", Args: "IP [PORT]", Doc: "server for when none is left"},
+		{Name: "sorry_server_inhibit", Doc: "keep it at weight 0"},
+		{Name: "sorry_server_lvs_method", Args: "NAT|DR|TUN", Doc: "forwarding method"},
+		{Name: "snmp_name", In: inBoth, Args: "NAME", Doc: "name in SNMP"},
+		{Name: "virtualhost", In: []string{"virtual_server", "real_server", "HTTP_GET", "SSL_GET", "url"}, Args: "NAME", Doc: "host to ask for"},
+		{Name: "inhibit_on_failure", In: inBoth, Doc: "weight 0 instead of removal"},
+		{Name: "fwmark", In: append([]string{"virtual_server_group"}, inChecker...), Args: "NUMBER", Doc: "packet mark"},
+	}},
+	{in: inReal, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "uthreshold", Args: "COUNT", Doc: "most connections"},
+		{Name: "lthreshold", Args: "COUNT", Doc: "least connections"},
+		{Name: "notify_up", Args: "SCRIPT", Doc: "run when it is up"},
+		{Name: "notify_down", Args: "SCRIPT", Doc: "run when it is down"},
+		{Name: "TCP_CHECK", Shape: Block, Doc: "connect"},
+		{Name: "HTTP_GET", Shape: Block, Doc: "fetch by HTTP"},
+		{Name: "SSL_GET", Shape: Block, Doc: "fetch by HTTPS"},
+		{Name: "SMTP_CHECK", Shape: Block, Doc: "greet a mail server"},
+		{Name: "DNS_CHECK", Shape: Block, Doc: "ask a name server"},
+		{Name: "MISC_CHECK", Shape: Block, Doc: "run a script"},
+		{Name: "PING_CHECK", Shape: Block, Doc: "ping"},
+		{Name: "UDP_CHECK", Shape: Block, Doc: "send a datagram"},
+		{Name: "BFD_CHECK", Shape: Block, Doc: "follow a BFD session"},
+		{Name: "FILE_CHECK", Shape: Block, Doc: "follow a file"},
+	}},
+	{in: inEverything, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "alpha", Doc: "down until checked"},
+		{Name: "connect_timeout", Args: "SECONDS", Default: "5", Doc: "wait for a connection"},
+		{Name: "retry", Args: "COUNT", Default: "1", Doc: "further tries"},
+		{Name: "delay_before_retry", Args: "SECONDS", Doc: "between tries"},
+		{Name: "warmup", Args: "SECONDS", Doc: "random wait before the first check"},
+		{Name: "delay_loop", Args: "SECONDS", Default: "60", Doc: "between checks"},
+		{Name: "log_all_failures", In: append([]string{"MISC_CHECK"}, inChecker...), Args: "[on|off]", Doc: "log every failure"},
+	}},
+	{in: inChecker, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "connect_ip", Args: "IP", Doc: "address to connect to"},
+		{Name: "connect_port", Args: "PORT", Doc: "port to connect to"},
+		{Name: "bindto", Args: "IP", Doc: "address to connect from"},
+		{Name: "bind_if", Args: "INTERFACE", Doc: "interface to connect from"},
+		{Name: "bind_port", Args: "PORT", Doc: "port to connect from"},
+	}},
+	{in: inWeb, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "url", Shape: Block, Doc: "what to fetch", Repeats: true},
+		{Name: "http_protocol", Args: "1.0|1.0C|1.1", Doc: "version of HTTP"},
+		{Name: "fast_recovery", Args: "[on|off]", Doc: "no wait between URLs"},
+		{Name: "nb_get_retry", Args: "COUNT", Doc: "old name of retry"},
+		{Name: "enable_sni", In: []string{"SSL_GET"}, Doc: "send the server's name"},
+		{Name: "sni_name", In: []string{"SSL_GET"}, Args: "NAME", Doc: "the name to send"},
+		{Name: "tls_compliant", In: []string{"SSL_GET", "url"}, Doc: "insist on a proper end"},
+	}},
+	{in: []string{"url"}, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "path", Args: "PATH", Doc: "path of the URL"},
+		{Name: "digest", Args: "MD5", Doc: "digest of the answer"},
+		{Name: "status_code", Args: "CODE[-CODE]...", Default: "200-299", Doc: "codes that are good"},
+		{Name: "regex", Args: "REGEX", Doc: "pattern in the answer"},
+		{Name: "regex_no_match", Doc: "the pattern must be absent"},
+		{Name: "regex_options", Args: "OPTION...", Doc: "options of the pattern"},
+		{Name: "regex_stack", Args: "START MAX", Doc: "memory of the pattern"},
+		{Name: "regex_min_offset", Args: "BYTES", Doc: "where to look from"},
+		{Name: "regex_max_offset", Args: "BYTES", Doc: "where to look to"},
+	}},
+	{in: []string{"MISC_CHECK"}, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "misc_path", Args: "SCRIPT", Doc: "what to run"},
+		{Name: "misc_timeout", Args: "SECONDS", Doc: "how long it may take"},
+		{Name: "misc_dynamic", Doc: "its exit code is the weight"},
+	}},
+	{in: []string{"UDP_CHECK"}, use: Refused, reason: whyLVS, rows: []Keyword{
+		{Name: "payload", Args: "HEX", Doc: "what to send"},
+		{Name: "require_reply", Args: "[HEX]", Doc: "what must come back"},
+		{Name: "min_reply_length", Args: "BYTES", Doc: "least length of it"},
+		{Name: "max_reply_length", Args: "BYTES", Doc: "greatest length of it"},
+		{Name: "helo_name", In: []string{"SMTP_CHECK"}, Args: "NAME", Doc: "name told to the mail server"},
+		{Name: "host", In: []string{"SMTP_CHECK"}, Shape: Block, Doc: "another host to greet"},
+		{Name: "type", In: []string{"DNS_CHECK"}, Args: "TYPE", Default: "SOA", Doc: "type to ask for"},
+		{Name: "name", In: []string{"DNS_CHECK", "BFD_CHECK"}, Args: "NAME", Doc: "name to ask for, or of the session"},
+		{Name: "track_file", In: []string{"FILE_CHECK"}, Args: "NAME", Doc: "file to follow"},
+	}},
+}

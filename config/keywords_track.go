@@ -1,0 +1,60 @@
+package config
+
+// trackKeywords are scripts, files, processes and BFD, and who follows them.
+var trackKeywords = []section{
+	{in: []string{""}, use: Refused, reason: whyTracking, rows: []Keyword{
+		{Name: "vrrp_script", Args: "NAME", Shape: Block, Doc: "a script whose result counts", Repeats: true},
+		{Name: "track_file", Args: "NAME", Shape: Block, Doc: "a file whose number counts", Repeats: true},
+		{Name: "vrrp_track_file", Args: "NAME", Shape: Block, Doc: "old name of track_file", Repeats: true},
+		{Name: "vrrp_track_process", Args: "NAME", Shape: Block, Doc: "a process whose life counts", Repeats: true},
+		{Name: "bfd_instance", Args: "NAME", Shape: Block, Doc: "a BFD session, RFC 5880", Repeats: true},
+	}},
+	{in: inInstanceOrGroup, use: Refused, reason: whyTracking, rows: []Keyword{
+		{Name: "track_interface", Shape: List, Doc: "interfaces whose links count", Repeats: true},
+		{Name: "track_script", Shape: List, Doc: "scripts whose results count", Repeats: true},
+		{Name: "track_file", Shape: List, Doc: "files whose numbers count", Repeats: true},
+		{Name: "track_process", Shape: List, Doc: "processes whose lives count", Repeats: true},
+		{Name: "track_bfd", Shape: List, Doc: "BFD sessions that count", Repeats: true},
+		{Name: "global_tracking", In: inGroup, Use: Ignored, Doc: "old way to track in a group", Reason: "it does nothing without tracking"},
+		{Name: "sync_group_tracking_weight", In: inGroup, Use: Ignored, Doc: "weights in a group", Reason: "it does nothing without tracking"},
+	}},
+	{in: []string{"vrrp_script"}, use: Refused, reason: whyTracking, rows: []Keyword{
+		{Name: "script", Args: "SCRIPT", Doc: "what to run"},
+		{Name: "interval", Args: "SECONDS", Default: "1", Doc: "between runs"},
+		{Name: "timeout", Args: "SECONDS", Default: "interval", Doc: "how long a run may take"},
+		{Name: "weight", In: []string{"vrrp_script", "track_file", "vrrp_track_process", "bfd_instance", "virtual_server", "real_server", "FILE_CHECK"}, Args: "NUMBER [reverse]", Doc: "added to the priority, or a server's share"},
+		{Name: "rise", Args: "COUNT", Default: "1", Doc: "successes that make it good"},
+		{Name: "fall", Args: "COUNT", Default: "1", Doc: "failures that make it bad"},
+		{Name: "user", In: []string{"vrrp_script", "MISC_CHECK"}, Args: "USER [GROUP]", Doc: "who runs it"},
+		{Name: "init_fail", Doc: "bad until it was good"},
+	}},
+	{in: []string{"track_file", "vrrp_track_file"}, use: Refused, reason: whyTracking, rows: []Keyword{
+		{Name: "file", Args: "FILE", Doc: "what to read"},
+		{Name: "init_file", Args: "[NUMBER] [overwrite]", Doc: "write it at the start"},
+	}},
+	{in: []string{"vrrp_track_process"}, use: Refused, reason: whyTracking, rows: []Keyword{
+		{Name: "process", Args: "COMMAND [ARGUMENT...]", Doc: "what to look for"},
+		{Name: "param_match", Args: "initial|partial", Doc: "which arguments must fit"},
+		{Name: "quorum_max", Args: "COUNT", Doc: "at most so many"},
+		{Name: "fork_delay", Args: "SECONDS", Doc: "wait before it counts as up"},
+		{Name: "terminate_delay", Args: "SECONDS", Doc: "wait before it counts as down"},
+		{Name: "delay", Args: "SECONDS", Doc: "both of these"},
+		{Name: "full_command", Doc: "compare whole command lines"},
+	}},
+	{in: []string{"bfd_instance"}, use: Refused, reason: whyTracking, rows: []Keyword{
+		{Name: "neighbor_ip", Args: "IP", Doc: "the other side"},
+		{Name: "neighbour_ip", Args: "IP", Doc: "the other side"},
+		{Name: "source_ip", Args: "IP", Doc: "this side"},
+		{Name: "min_rx", Args: "MILLISECONDS", Doc: "receive interval"},
+		{Name: "min_tx", Args: "MILLISECONDS", Doc: "send interval"},
+		{Name: "idle_tx", Args: "MILLISECONDS", Doc: "send interval while down"},
+		{Name: "multiplier", Args: "COUNT", Doc: "missed packets that mean down"},
+		{Name: "passive", Doc: "wait for the other side"},
+		{Name: "ttl", Args: "TTL", Doc: "IPv4 TTL"},
+		{Name: "hoplimit", Args: "LIMIT", Doc: "IPv6 hop limit"},
+		{Name: "max_hops", Args: "COUNT", Doc: "hops a packet may take"},
+		{Name: "multihop", Doc: "RFC 5883"},
+		{Name: "vrrp", Doc: "only for VRRP"},
+		{Name: "checker", Doc: "only for checkers"},
+	}},
+}
