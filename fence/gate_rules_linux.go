@@ -1,0 +1,124 @@
+package fence
+
+import (
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+)
+
+// gateTableName is the name of our tables, in the families ip and arp.
+const gateTableName = "hafence"
+
+// Priorities of the chains. Before conntrack (−200), raw (−300) and IPVS, which
+// sits in input; the last one after source NAT (100), so that it sees what goes
+// onto the wire.
+const (
+	gatePriorityEarly = -310
+	gatePriorityLate  = 310
+)
+
+// Hooks of the family arp (linux/netfilter_arp.h).
+const (
+	hookARPIn  nftables.ChainHook = 0
+	hookARPOut nftables.ChainHook = 1
+)
+
+// Where the addresses are. IPv4: RFC 791 §3.1. ARP over Ethernet: RFC 826; on
+// other hardware the offsets differ, but there VRRP doesn't run either.
+const (
+	offsetIPSource      = 12
+	offsetIPDestination = 16
+	offsetARPSender     = 14
+	offsetARPTarget     = 24
+	addressLength       = 4
+)
+
+// gateTable is our table of one family: which addresses are behind the gate,
+// which are open, and which may be opened.
+//
+//	table ip hafence {
+//	  chain prerouting  { filter hook prerouting -310;  ip daddr @managed ip daddr != @leased drop }
+//	  chain output      { filter hook output -310;      ip saddr @managed ip saddr != @leased drop }
+//	  chain postrouting { filter hook postrouting 310;  ip saddr @managed ip saddr != @leased drop }
+//	}
+//	table arp hafence {
+//	  chain input  { filter hook input -310;  arp saddr ip != @managed arp daddr ip @managed arp daddr ip != @leased drop }
+//	  chain output { filter hook output -310; arp saddr ip @managed arp saddr ip != @leased drop }
+//	}
+//
+// A BACKUP still talks to a VIP that another node holds: that is IP to a
+// managed address in output and from one in prerouting, which no rule matches.
+// The first match in the ARP input chain lets it learn from the holder's
+// gratuitous ARP, whose sender and target are both the VIP.
+type gateTable struct {
+	table                  *nftables.Table
+	managed, leased, armed *nftables.Set
+}
+
+func newGateTable(family nftables.TableFamily) gateTable {
+	table := &nftables.Table{Name: gateTableName, Family: family}
+	set := func(name string, timed bool) *nftables.Set {
+		return &nftables.Set{
+			Table: table, Name: name, HasTimeout: timed,
+			KeyType: nftables.TypeIPAddr, KeyByteOrder: binaryutil.BigEndian,
+		}
+	}
+	return gateTable{table: table, managed: set("managed", false), leased: set("leased", true), armed: set("armed", true)}
+}
+
+// remove queues the removal of the table, whether it exists or not.
+func (t gateTable) remove(conn *nftables.Conn) {
+	conn.AddTable(t.table)
+	conn.DelTable(t.table)
+}
+
+// build queues the making of the table, in which nothing is leased.
+func (t gateTable) build(conn *nftables.Conn, managed []netip.Addr) error {
+	conn.AddTable(t.table)
+	if err := conn.AddSet(t.managed, elementsOf(managed, 0)); err != nil {
+		return err
+	}
+	for _, set := range []*nftables.Set{t.leased, t.armed} {
+		if err := conn.AddSet(set, nil); err != nil {
+			return err
+		}
+	}
+	if t.table.Family == nftables.TableFamilyARP {
+		t.chain(conn, "input", hookARPIn, gatePriorityEarly,
+			t.load(offsetARPSender), t.lookup(t.managed, false),
+			t.load(offsetARPTarget), t.lookup(t.managed, true), t.lookup(t.leased, false))
+		t.chain(conn, "output", hookARPOut, gatePriorityEarly, t.unleased(offsetARPSender)...)
+		return nil
+	}
+	t.chain(conn, "prerouting", *nftables.ChainHookPrerouting, gatePriorityEarly, t.unleased(offsetIPDestination)...)
+	t.chain(conn, "output", *nftables.ChainHookOutput, gatePriorityEarly, t.unleased(offsetIPSource)...)
+	t.chain(conn, "postrouting", *nftables.ChainHookPostrouting, gatePriorityLate, t.unleased(offsetIPSource)...)
+	return nil
+}
+
+// chain queues a base chain with one rule that counts and drops what matches.
+func (t gateTable) chain(conn *nftables.Conn, name string, hook nftables.ChainHook, priority nftables.ChainPriority, match ...expr.Any) {
+	chain := conn.AddChain(&nftables.Chain{
+		Name: name, Table: t.table, Type: nftables.ChainTypeFilter,
+		Hooknum: &hook, Priority: &priority,
+	})
+	conn.AddRule(&nftables.Rule{
+		Table: t.table, Chain: chain,
+		Exprs: append(match, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop}),
+	})
+}
+
+// unleased matches where the address at offset is managed and not leased.
+func (t gateTable) unleased(offset uint32) []expr.Any {
+	return []expr.Any{t.load(offset), t.lookup(t.managed, true), t.lookup(t.leased, false)}
+}
+
+func (t gateTable) load(offset uint32) expr.Any {
+	return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: addressLength}
+}
+
+func (t gateTable) lookup(set *nftables.Set, member bool) expr.Any {
+	return &expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID, Invert: !member}
+}
