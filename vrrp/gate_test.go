@@ -85,10 +85,22 @@ func TestNamedSuccessorBecomesMasterWithoutAClaim(t *testing.T) {
 // lease cannot be MASTER: keep, count it, tell the operator".
 func TestMasterIsKeptAgainstAMemberWithoutLease(t *testing.T) {
 	p := master(t, leaseConfig())
+	p.step(memberAdvert(higherAddress, 200), Stranger{higherAddress, 200, MemberWithoutLease}, Announce{1})
 	for _, priority := range []Priority{50, 100, 200, PriorityOwner} {
 		p.step(memberAdvert(higherAddress, priority), Stranger{higherAddress, priority, MemberWithoutLease})
 		p.state(Master)
 	}
+}
+
+// A member that advertises without the lease may have sent gratuitous ARP, too:
+// the neighbours are told again, but not more often than once in an interval, and
+// without an advertisement that a keepalived there would answer for ever.
+func TestMasterHealsTheNeighboursOnceAnInterval(t *testing.T) {
+	p := master(t, leaseConfig())
+	stale := Stranger{higherAddress, 200, MemberWithoutLease}
+	p.step(memberAdvert(higherAddress, 200), stale, Announce{1})
+	p.step(memberAdvert(higherAddress, 200), stale)
+	p.step(memberAdvert(higherAddress, 200), stale)
 }
 
 // "higher priority advert while MASTER, from a stranger: yield as the RFC says:

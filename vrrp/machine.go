@@ -129,7 +129,8 @@ type Machine struct {
 	advert   timer // the RFC's Adver_Timer
 	garp     timer // the second burst
 	refresh  timer
-	yielding bool // Yield has been asked for; nothing more goes out
+	healing  timer // on: the neighbours were told again a moment ago
+	yielding bool  // Yield has been asked for; nothing more goes out
 }
 
 // rival is a router that the RFC lets be MASTER.
@@ -264,6 +265,7 @@ func (m *Machine) stopTimers() {
 	m.advert.stop()
 	m.garp.stop()
 	m.refresh.stop()
+	m.healing.stop()
 	m.yielding = false
 }
 

@@ -15,6 +15,7 @@ func (m *Machine) receivedInMaster(now boottime.Instant, ev Received) {
 	}
 	if ev.Member && !m.config.Plain {
 		m.do(Stranger{Source: ev.Source, Priority: heard.priority, Kind: MemberWithoutLease})
+		m.heal(now)
 		return
 	}
 	higher := m.beats(heard)
@@ -32,6 +33,17 @@ func (m *Machine) receivedInMaster(now boottime.Instant, ev Received) {
 		m.advertise(now)
 		m.announce(now)
 	}
+}
+
+// heal announces once more: whoever advertised without the lease, a node that was
+// paused as a rule, may have sent gratuitous ARP as well. It sends no
+// advertisement: a keepalived there would answer it at once, and so on for ever.
+func (m *Machine) heal(now boottime.Instant) {
+	if m.yielding || m.config.Garp.Repeat == 0 || m.healing.on && !m.healing.due(now) {
+		return
+	}
+	m.healing.set(now.Add(m.config.AdvertInterval))
+	m.do(Announce{1})
 }
 
 // beats is the RFC's order of two that are MASTER.

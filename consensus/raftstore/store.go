@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -169,7 +172,7 @@ func (s *Store) startRaft(self Member) error {
 	c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = snapshotLogs, snapshotLogs, snapshotInterval
 	c.NotifyCh = s.leadC
 	c.NoLegacyTelemetry = true
-	c.Logger = s.logger.Named("raft")
+	c.Logger = newSparing(s.logger.Named("raft"))
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(s.config.Dir, snapshotsKept, c.Logger)
 	if err != nil {
 		return fmt.Errorf("open snapshots in %s: %w", filepath.Clean(s.config.Dir), err)
@@ -278,7 +281,12 @@ func (s *Store) notify() {
 	}
 }
 
+// noteRefusal keeps why a peer was not let in. A peer that merely hung up is none.
 func (s *Store) noteRefusal(remote net.Addr, err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return
+	}
 	s.mu.Lock()
 	first := s.refusal == ""
 	s.refusal = fmt.Sprintf("%s: %v", remote, err)

@@ -415,9 +415,13 @@ func (g *Group) act(now boottime.Instant, i *instance, actions []vrrp.Action) {
 		case vrrp.Yield:
 			g.withdraw(now, drop{cause: a.Cause, release: true, nobody: true})
 		case vrrp.SendAdvert:
-			g.core.do(SendAdvert{Instance: i.config.Name, Priority: a.Priority})
+			if a.Priority == vrrp.PriorityStop || g.entitled(now) {
+				g.core.do(SendAdvert{Instance: i.config.Name, Priority: a.Priority})
+			}
 		case vrrp.Announce:
-			g.core.do(Announce{Instance: i.config.Name, Repeat: a.Repeat})
+			if g.entitled(now) {
+				g.core.do(Announce{Instance: i.config.Name, Repeat: a.Repeat})
+			}
 		case vrrp.Changed:
 			g.note(LevelInfo, i, a.From.String()+" -> "+a.To.String()+": "+a.Cause)
 		case vrrp.Silent:
@@ -426,6 +430,13 @@ func (g *Group) act(now boottime.Instant, i *instance, actions []vrrp.Action) {
 			g.stranger(now, i, a)
 		}
 	}
+}
+
+// entitled reports whether this node may say on the wire that it is MASTER. The
+// packet gate does not see what leaves by packet sockets, and a machine that was
+// paused has timers that are due before it hears that its lease has lapsed.
+func (g *Group) entitled(now boottime.Instant) bool {
+	return g.phase == holding && g.core.alive(now)
 }
 
 func (g *Group) received(now boottime.Instant, i *instance, r Received) {
@@ -487,6 +498,9 @@ func (g *Group) silent(i *instance, s vrrp.Silent) {
 }
 
 func (g *Group) stranger(now boottime.Instant, i *instance, s vrrp.Stranger) {
+	if s.Kind == vrrp.MemberWithoutLease && !g.entitled(now) {
+		return // it is we who are behind
+	}
 	if s.Kind == vrrp.StrangerHigher {
 		g.strangers = now.Add(strangerMemory)
 	}
