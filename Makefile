@@ -1,0 +1,39 @@
+# Targets are short; what they do is Go. ARGS goes to the command behind a target.
+ARGS ?=
+SEED ?= 1
+HOURS ?= 1
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build demo test verify sim bench fuzz clean
+
+# Both programs, side by side in bin/.
+build:
+	go build -o bin/ ./cmd/...
+
+# The main job: three directors, one VIP, never two. Needs root.
+# make demo ARGS="--script" runs the story without a terminal.
+demo: build
+	@go run ./test/setup demo
+	bin/hafence demo $(ARGS)
+
+# Every test that needs no special machine. As root; without, the lab is skipped.
+test: build
+	@go run ./test/setup test
+	go test -timeout 25m $(ARGS) ./...
+
+# Form: gofmt, vet, staticcheck, tidy modules; import directions and docs are in test/tidy.
+verify: build
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go test ./test/tidy
+
+# One simulated run, replayed by its seed: make sim SEED=42 HOURS=10
+sim:
+	go run ./test/sim -seed $(SEED) -hours $(HOURS) $(ARGS)
+
+# Figures, with the machine and the settings that they were measured with. Needs root.
+bench: build
+	@go run ./test/setup bench
+	go run ./test/bench $(ARGS)
+
+clean:
+	rm -rf bin
