@@ -1,10 +1,15 @@
 package consensus
 
+import "github.com/hafence/hafence/internal/boottime"
+
 // Answer is one voter's reply to the question "does this session live?".
 type Answer struct {
 	Round uint64 `json:"round"` // of the question it belongs to
 	From  string `json:"from"`  // the voter
 	Term  uint64 `json:"term"`  // the voter's Raft term when it answered
+
+	// Clock is the voter's boottime, for [ClockRate] and for nothing else.
+	Clock boottime.Instant `json:"clock,omitempty"`
 
 	// The rest is the leader's alone.
 

@@ -79,7 +79,8 @@ type Store struct {
 	table    *consensus.Table
 	snapshot *consensus.Table // a copy of table for readers; nil after a change
 	lessor   *consensus.Lessor
-	refusal  string // the last reason for which a connection was refused, for status
+	clocks   map[string]*consensus.ClockRate // by peer
+	refusal  string                          // the last reason for which a connection was refused, for status
 }
 
 // Open opens the data directory, listens, and starts Raft. A cluster that never
@@ -89,7 +90,7 @@ func Open(c Config) (*Store, error) {
 		c.Logger = hclog.NewNullLogger()
 	}
 	s := &Store{
-		config: c, logger: c.Logger, table: consensus.NewTable(), lessor: consensus.NewLessor(c.Patience),
+		config: c, logger: c.Logger, table: consensus.NewTable(), lessor: consensus.NewLessor(c.Patience), clocks: map[string]*consensus.ClockRate{},
 		asks: map[string]*lane{}, calls: map[string]*lane{}, leadC: make(chan bool, notifyBuffer),
 		changeC: make(chan struct{}, 1), dutyC: make(chan struct{}, 1), closeC: make(chan struct{}),
 	}
@@ -305,6 +306,7 @@ type State struct {
 	DiskError   string   `json:"disk_error,omitempty"`   // why writing fails at present
 	DiskStalled string   `json:"disk_stalled,omitempty"` // for how long a write has been under way, when long
 	Refusal     string   `json:"refusal,omitempty"`      // the last connection refused, and why
+	Clocks      []string `json:"clocks,omitempty"`       // peers whose clocks run too fast or too slow
 }
 
 // State describes the store as this node sees it.
@@ -312,7 +314,7 @@ func (s *Store) State() State {
 	_, leader := s.raft.LeaderWithID()
 	state := State{Leader: string(leader), Term: s.raft.CurrentTerm(), Voters: s.voters()}
 	s.mu.Lock()
-	state.Leads, state.Refusal = s.lessor.Term() == state.Term, s.refusal
+	state.Leads, state.Refusal, state.Clocks = s.lessor.Term() == state.Term, s.refusal, s.clockWarnings()
 	s.mu.Unlock()
 	if err := s.disk.err(); err != nil {
 		state.DiskError = err.Error()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"sync"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/hafence/hafence/consensus"
 	"github.com/hafence/hafence/consensus/localstore"
 	"github.com/hafence/hafence/consensus/raftstore"
-	"github.com/hafence/hafence/fence"
 	"github.com/hafence/hafence/fence/guard"
 	"github.com/hafence/hafence/internal/boottime"
 	"github.com/hafence/hafence/internal/status"
@@ -26,9 +24,11 @@ import (
 const (
 	eventsBuffer       = 256 // answers and outcomes that the loop may be behind
 	heartbeatInterval  = 500 * time.Millisecond
-	heartbeatTimeout   = 3 * time.Second // silence after which the guard kills a controller
-	farewellTimeout    = time.Second     // to close the session when the guard is gone
-	interfacesInterval = 5 * time.Second // the interfaces are looked at even without news
+	heartbeatTimeout   = 3 * time.Second  // silence after which the guard kills a controller
+	farewellTimeout    = time.Second      // to close the session when the guard is gone
+	latenessShare      = 4                // a wake-up later than ttl / 4 is worth a word
+	latenessMemory     = 10 * time.Minute // for so long it is in the status
+	interfacesInterval = 5 * time.Second  // the interfaces are looked at even without news
 )
 
 // Options are what [Open] needs.
@@ -72,8 +72,10 @@ type Controller struct {
 
 	credentials raftstore.Credentials
 	layers      guard.Layers
-	announced   bool   // the service manager knows that we are ready
-	refused     string // why the last reload was refused, for status
+	announced   bool             // the service manager knows that we are ready
+	refused     string           // why the last reload was refused, for status
+	late        time.Duration    // by how much this process was woken late, at worst, of late
+	lateAt      boottime.Instant // when that was
 	own         map[netip.Addr]bool
 }
 
@@ -210,10 +212,6 @@ func (c *Controller) Stop(cause string) {
 	}
 }
 
-// errGuardGone ends a controller whose guard has died: it has withdrawn everything
-// itself by then.
-var errGuardGone = errors.New("the guard is gone; everything is withdrawn, and the service manager starts anew")
-
 // Run runs the node until [Controller.Stop] has been carried out or ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -240,331 +238,4 @@ func (c *Controller) Run(ctx context.Context) error {
 		defer c.local.Close()
 	}
 	return c.loop(ctx)
-}
-
-// loop is the one goroutine that owns the core, the routers and the clock.
-func (c *Controller) loop(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	heartbeat := time.NewTicker(heartbeatInterval)
-	look := time.NewTicker(interfacesInterval)
-	defer timer.Stop()
-	defer heartbeat.Stop()
-	defer look.Stop()
-	c.followInterfaces(ctx)
-	ended := c.step(ctx, Start{})
-	for !ended {
-		c.wind(timer)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case event := <-c.eventC:
-			ended = c.step(ctx, event)
-		case p := <-c.packetC:
-			ended = c.receive(ctx, p)
-		case message, ok := <-c.guardC:
-			if !ok {
-				return c.afterGuard()
-			}
-			ended = c.fromGuard(ctx, message)
-		case <-c.store.Changed():
-			ended = c.step(ctx, TableChanged{Table: c.store.Table()})
-		case <-timer.C:
-			ended = c.step(ctx, Tick{})
-		case <-heartbeat.C:
-			c.tell(guard.Heartbeat{})
-		case <-look.C:
-			c.followInterfaces(ctx)
-		case <-c.watch.Changed():
-			c.followInterfaces(ctx)
-		case ask := <-c.askC:
-			ask()
-		case <-c.reloadC:
-			c.reload(ctx)
-		case cause := <-c.stopC:
-			c.tell(guard.Stopping{})
-			ended = c.step(ctx, Stop{Cause: cause})
-		}
-	}
-	return nil
-}
-
-func (c *Controller) wind(timer *time.Timer) {
-	at, ok := c.core.Deadline()
-	if !ok {
-		timer.Stop()
-		return
-	}
-	timer.Reset(max(at.Sub(boottime.Now()), 0))
-}
-
-// step steps the core and performs what it says. It reports whether the node has
-// ended.
-func (c *Controller) step(ctx context.Context, event Event) (ended bool) {
-	for _, action := range c.core.Step(boottime.Now(), event) {
-		switch a := action.(type) {
-		case ToGuard:
-			c.tell(c.request(a.Request))
-		case Propose:
-			go c.propose(ctx, a)
-		case Ask:
-			c.store.Ask(a.Round, a.Session, func(answer consensus.Answer) { c.post(ctx, FromVoter{Answer: answer}) })
-		case SessionOpened:
-			c.handFarewell(a.Session)
-		case SendAdvert:
-			if r, ok := c.routers[a.Instance]; ok {
-				r.send(a.Priority)
-			}
-		case Announce:
-			if r, ok := c.routers[a.Instance]; ok {
-				r.announce(a.Repeat)
-			}
-		case Note:
-			c.log(a)
-		case Ended:
-			ended = true
-		}
-	}
-	return ended
-}
-
-func (c *Controller) post(ctx context.Context, event Event) {
-	select {
-	case c.eventC <- event:
-	case <-ctx.Done():
-	}
-}
-
-// propose commits a command within one TTL; after that the core decides anew.
-func (c *Controller) propose(ctx context.Context, p Propose) {
-	within, cancel := context.WithTimeout(ctx, c.config.Consensus.LeaseTTL)
-	defer cancel()
-	result, err := c.store.Propose(within, p.Command)
-	outcome := Proposed{ID: p.ID, Result: result}
-	if err != nil {
-		outcome.Failure = err.Error()
-	}
-	c.post(ctx, outcome)
-}
-
-func (c *Controller) receive(ctx context.Context, p packet) bool {
-	heard, ok := p.router.hear(p.packet)
-	if !ok {
-		return false
-	}
-	return c.step(ctx, Received{Instance: p.router.config.Name, Source: p.packet.Source, Advert: heard.Advert})
-}
-
-// followInterfaces looks at every instance's interface and tells the core.
-func (c *Controller) followInterfaces(ctx context.Context) {
-	for _, i := range c.config.Instances {
-		r, ok := c.routers[i.Name]
-		if !ok {
-			continue
-		}
-		look := c.look(i)
-		if err := r.follow(ctx, look); err != nil {
-			look.Fault = err.Error()
-		}
-		c.step(ctx, LinkChanged{Instance: i.Name, Up: look.Fault == "", Cause: look.Fault, Source: r.source(look)})
-	}
-}
-
-// look says how an instance's interface is. Without one in the configuration it is
-// the one that has unicast_src_ip.
-func (c *Controller) look(i config.Instance) track.Interface {
-	name := i.Interface
-	if name == "" {
-		if name = c.watch.Owner(i.UnicastSource); name == "" {
-			return track.Interface{Fault: fmt.Sprintf("no interface has unicast_src_ip %s", i.UnicastSource)}
-		}
-	}
-	return c.watch.Look(name, func(a netip.Addr) bool { return c.own[a] })
-}
-
-func (c *Controller) log(n Note) {
-	args := []any{}
-	for _, pair := range []struct {
-		key   string
-		value string
-	}{{"group", n.Group}, {"instance", n.Instance}} {
-		if pair.value != "" {
-			args = append(args, pair.key, pair.value)
-		}
-	}
-	if n.Token != 0 {
-		args = append(args, "token", n.Token)
-	}
-	level := map[Level]hclog.Level{LevelInfo: hclog.Info, LevelWarn: hclog.Warn, LevelError: hclog.Error}[n.Level]
-	c.logger.Log(level, n.Text, args...)
-}
-
-// --- the guard ---
-
-func (c *Controller) listenToGuard(ctx context.Context) {
-	defer close(c.guardC)
-	for {
-		message, err := c.guard.Receive()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			c.logger.Error("cannot read a message of the guard", "error", err)
-			if ctx.Err() != nil {
-				return
-			}
-			continue
-		}
-		select {
-		case c.guardC <- message:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (c *Controller) tell(m guard.Message) {
-	if err := c.guard.Send(m); err != nil {
-		// Without an answer nothing is prolonged: what is held lapses by itself.
-		c.logger.Error("cannot reach the guard", "error", err)
-	}
-}
-
-// request translates the core's request into the guard's message.
-func (c *Controller) request(r fence.Event) guard.Message {
-	switch r := r.(type) {
-	case fence.Configure:
-		f := c.config.Fence
-		return guard.Configure{
-			Seq: r.Seq, TTL: r.TTL, Groups: r.Groups, Gate: r.Gate, Lifetime: r.Lifetime, LockMemory: f.LockMemory,
-			RealtimePriority: f.RealtimePriority, Watchdog: f.Watchdog, WatchdogTimeout: f.WatchdogTimeout, HeartbeatTimeout: heartbeatTimeout,
-		}
-	case fence.Arm:
-		return guard.Arm(r)
-	case fence.Open:
-		return guard.Open(r)
-	case fence.Refresh:
-		return guard.Refresh(r)
-	case fence.Drop:
-		return guard.Drop(r)
-	}
-	panic(fmt.Sprintf("node: unknown request %T", r))
-}
-
-func (c *Controller) fromGuard(ctx context.Context, message guard.Message) bool {
-	switch m := message.(type) {
-	case guard.Configured:
-		c.layers = m.Layers
-		ended := c.step(ctx, FromGuard{fence.Configured{Seq: m.Seq, Gate: m.Layers.Gate, Removed: parseAll(m.Removed), Error: m.Error}})
-		c.announceReady()
-		return ended
-	case guard.Armed:
-		return c.step(ctx, FromGuard{fence.Armed(m)})
-	case guard.Opened:
-		return c.step(ctx, FromGuard{fence.Opened(m)})
-	case guard.Refreshed:
-		return c.step(ctx, FromGuard{fence.Refreshed(m)})
-	case guard.Dropped:
-		return c.step(ctx, FromGuard{fence.Dropped(m)})
-	case guard.Lapsed:
-		return c.step(ctx, FromGuard{fence.Lapsed(m)})
-	case guard.Repaired:
-		return c.step(ctx, FromGuard{fence.Repaired(m)})
-	case guard.LayersChanged:
-		before := c.layers
-		c.layers = m.Layers
-		if before.Gate != m.Layers.Gate {
-			return c.step(ctx, FromGuard{fence.GateChanged{Gate: m.Layers.Gate, Reason: fmt.Sprint(m.Layers.Missing)}})
-		}
-	default:
-		c.logger.Warn("the guard sent something that a controller does not expect", "message", fmt.Sprintf("%T", message))
-	}
-	return false
-}
-
-func parseAll(texts []string) []netip.Addr {
-	var addresses []netip.Addr
-	for _, text := range texts {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			addresses = append(addresses, p.Addr())
-		} else if a, err := netip.ParseAddr(text); err == nil {
-			addresses = append(addresses, a)
-		}
-	}
-	return addresses
-}
-
-func (c *Controller) announceReady() {
-	if !c.announced {
-		c.announced = true
-		c.tell(guard.Ready{Status: "running"})
-		for _, missing := range c.layers.Missing {
-			c.logger.Warn("a layer of fencing is missing", "layer", missing)
-		}
-	}
-}
-
-// handFarewell gives the guard what it needs to close the session when this
-// process is dead.
-func (c *Controller) handFarewell(session consensus.Session) {
-	if c.raft == nil {
-		return
-	}
-	f, err := c.raft.Farewell(session)
-	if err != nil {
-		c.logger.Error("cannot prepare the guard's farewell; after a crash the others wait for the session to expire", "error", err)
-		return
-	}
-	c.tell(guard.Farewell{
-		Peers: f.Peers, ServerNames: f.ServerNames, ALPN: f.Protocol, Frame: f.Frame,
-		CertPEM: c.credentials.CertPEM, KeyPEM: c.credentials.KeyPEM, CAPEM: c.credentials.CAPEM,
-	})
-}
-
-// afterGuard does the guard's work once: withdraw, then let the others know.
-func (c *Controller) afterGuard() error {
-	var vips []fence.VIP
-	for _, g := range c.core.config.Groups {
-		vips = append(vips, g.VIPs...)
-	}
-	if err := fence.Withdraw(vips); err != nil {
-		return errors.Join(errGuardGone, err) // the session must outlast what is still up
-	}
-	if session := c.core.holder.Session(); !session.IsZero() {
-		ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
-		defer cancel()
-		if _, err := c.store.Propose(ctx, consensus.CloseSession{Session: session}); err != nil {
-			return errors.Join(errGuardGone, err)
-		}
-	}
-	return errGuardGone
-}
-
-// --- reload ---
-
-// reload reads the configuration again. One that cannot be used changes nothing.
-func (c *Controller) reload(ctx context.Context) {
-	next, problems := config.Load(c.options.ConfigFile, c.options.Load)
-	c.logProblems(problems)
-	if next == nil {
-		c.refuseReload("the new configuration has errors; nothing was changed (see: hafence check " + c.options.ConfigFile + ")")
-		return
-	}
-	if what := fixed(c.config, next); what != "" {
-		c.refuseReload(what + " can be changed by a restart only; nothing was changed")
-		return
-	}
-	c.refused = ""
-	c.tell(guard.Reloading{})
-	c.config = next
-	c.rebuildRouters()
-	c.step(ctx, Reload{Config: coreConfig(next)})
-	c.followInterfaces(ctx)
-	c.tell(guard.Ready{Status: "running"})
-	c.logger.Info("configuration reloaded", "file", c.options.ConfigFile)
-}
-
-func (c *Controller) refuseReload(why string) {
-	c.refused = why
-	c.logger.Error("reload refused", "reason", why)
-	c.tell(guard.Ready{Status: "running; reload refused: " + why})
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hafence/hafence/consensus"
 	"github.com/hafence/hafence/fence"
@@ -16,11 +17,19 @@ func (g *Group) claimed(now boottime.Instant, cause string) {
 	switch {
 	case g.phase == claiming || g.phase == opening || g.phase == holding:
 		// Another instance of the group was first, or it is done already.
+	case g.heldBack():
+		// The last instance to claim begins it for all.
 	case g.phase != idle || !g.core.alive(now) || !g.core.ready || g.releasing() || g.fit(now) != "":
 		g.refuse(now, "not possible right now")
 	default:
 		g.begin(now, cause)
 	}
+}
+
+// heldBack reports whether one of several instances does not claim (yet): a router
+// that must be left MASTER is alive there, and it would yield at once for all.
+func (g *Group) heldBack() bool {
+	return !g.core.config.Plain && slices.ContainsFunc(g.instances, func(i *instance) bool { return i.machine == nil || !i.machine.Claiming() })
 }
 
 // begin arms the gate and, unless the lease is ours already, asks for it; both at
@@ -304,5 +313,7 @@ func (g *Group) released(now boottime.Instant, p Proposed) {
 			g.lease.Token++
 		}
 	}
-	g.drop = drop{}
+	if g.phase != dropping { // an answer to a late copy must not touch the next withdrawal
+		g.drop = drop{}
+	}
 }

@@ -169,6 +169,9 @@ func (c *Controller) warnings() []string {
 	if c.refused != "" {
 		texts = append(texts, "the last reload was refused: "+c.refused)
 	}
+	if ago := boottime.Now().Sub(c.lateAt); c.late > 0 && ago < latenessMemory {
+		texts = append(texts, fmt.Sprintf("this process was woken %v late %v ago: a paused or overloaded host", c.late.Round(time.Millisecond), ago.Round(time.Second)))
+	}
 	if c.raft == nil {
 		return texts
 	}
@@ -179,6 +182,7 @@ func (c *Controller) warnings() []string {
 	if state.DiskStalled != "" {
 		texts = append(texts, "the data directory has not finished a write for "+state.DiskStalled)
 	}
+	texts = append(texts, state.Clocks...)
 	if state.Refusal != "" {
 		texts = append(texts, "a connection was refused: "+state.Refusal)
 	}

@@ -1,0 +1,55 @@
+package node
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/hafence/hafence/config"
+	"github.com/hafence/hafence/fence/guard"
+)
+
+// reload reads the configuration again. One that cannot be used changes nothing.
+func (c *Controller) reload(ctx context.Context) {
+	next, problems := config.Load(c.options.ConfigFile, c.options.Load)
+	c.logProblems(problems)
+	if next == nil {
+		c.refuseReload("the new configuration has errors; nothing was changed (see: hafence check " + c.options.ConfigFile + ")")
+		return
+	}
+	if what := fixed(c.config, next); what != "" {
+		c.refuseReload(what + " can be changed by a restart only; nothing was changed")
+		return
+	}
+	c.refused = ""
+	c.tell(guard.Reloading{})
+	c.config = next
+	c.rebuildRouters()
+	c.step(ctx, Reload{Config: coreConfig(next)})
+	c.followInterfaces(ctx)
+	c.tell(guard.Ready{Status: "running"})
+	c.logger.Info("configuration reloaded", "file", c.options.ConfigFile)
+}
+
+func (c *Controller) refuseReload(why string) {
+	c.refused = why
+	c.logger.Error("reload refused", "reason", why)
+	c.tell(guard.Ready{Status: "running; reload refused: " + why})
+}
+
+// fixed names the first part that differs and that a running node cannot change,
+// "" when there is none. A cluster's members, keys and times are agreed between
+// its nodes; they change one restart at a time.
+func fixed(have, want *config.Config) string {
+	switch {
+	case have.ConsensusOff != want.ConsensusOff || !reflect.DeepEqual(have.Consensus, want.Consensus):
+		return "the consensus block"
+	case have.Status != want.Status:
+		return "the status block"
+	case have.Fence.Watchdog != want.Fence.Watchdog || have.Fence.RealtimePriority != want.Fence.RealtimePriority ||
+		have.Fence.LockMemory != want.Fence.LockMemory || have.Fence.WatchdogTimeout != want.Fence.WatchdogTimeout:
+		return "fence's watchdog, realtime_priority and lock_memory"
+	case have.Global.MulticastIPv4 != want.Global.MulticastIPv4:
+		return "vrrp_mcast_group4"
+	}
+	return ""
+}
