@@ -93,6 +93,7 @@ func (c *checker) addresses() {
 			own[d.UnicastSource] = "the source address of vrrp_instance " + d.Name
 		}
 	}
+	c.hostLimits()
 	first := map[netip.Addr]*draft{}
 	for _, d := range c.drafts {
 		for i, vip := range d.Addresses {
@@ -110,6 +111,20 @@ func (c *checker) addresses() {
 			if vip.Interface == "" && !d.said("interface") {
 				c.errorf(d.vipPos[i], "say dev INTERFACE behind the address", "virtual address %v has no interface, nor has vrrp_instance %s", addr, d.Name)
 			}
+		}
+	}
+}
+
+// hostLimits refuses what the guard would refuse.
+func (c *checker) hostLimits() {
+	total := 0
+	for i, d := range c.drafts {
+		total += len(d.Addresses)
+		if i == hostInstancesMax {
+			c.errorf(d.node.pos(), "", "more than %d instances: one host cannot hold so many", hostInstancesMax)
+		}
+		if before := total - len(d.Addresses); total > hostAddressesMax && before <= hostAddressesMax {
+			c.errorf(d.node.pos(), "", "more than %d virtual addresses: one host cannot hold so many", hostAddressesMax)
 		}
 	}
 }

@@ -40,6 +40,10 @@ func (c *checker) virtualAddresses(n *node, d *draft) {
 			d.vipPos = append(d.vipPos, entry.pos())
 		}
 	}
+	if len(d.Addresses) > addressesMax {
+		c.errorf(n.pos(), "put the rest into another vrrp_instance with a virtual_router_id of its own",
+			"vrrp_instance %s has %d virtual addresses; an advertisement has room for %d (RFC 3768 section 5.3.5)", d.Name, len(d.Addresses), addressesMax)
+	}
 	if len(n.children) == 0 {
 		c.warnf(n.pos(), "", "virtual_ipaddress is empty")
 	}

@@ -9,7 +9,7 @@ var fenceSetters = map[string]setter[Fence]{
 			v.Gate = on
 		}
 		if !v.Gate {
-			c.warnf(n.pos(), "", "gate off: if every hafence process of a node stops, its virtual addresses stay on it until their lifetime ends, up to 1.3 s after the lease")
+			c.warnf(n.pos(), "", "gate off: if every hafence process of a node stops, its virtual addresses stay on it until their lifetime ends, up to 3 s after the lease")
 		}
 	},
 	"lifetime": func(c *checker, n *node, v *Fence) {

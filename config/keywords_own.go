@@ -28,7 +28,7 @@ var ownKeywords = []section{
 		{Name: "gate", Args: "on|off", Default: "on", Doc: "packet gate: nftables drops a VIP's packets once its lease is over"},
 		{Name: "lifetime", Args: "on|off", Default: "on", Doc: "valid_lft on every VIP: the kernel itself removes it"},
 		{Name: "watchdog", Args: "DEVICE|off [timeout SECONDS]", Default: "off", Doc: "hardware watchdog that resets a host which can't give a VIP up"},
-		{Name: "watchdog_timeout", Args: "SECONDS", Range: Range{1, 600, "s"}, Default: "5", Doc: "the watchdog's time to a reset, whole seconds"},
+		{Name: "watchdog_timeout", Args: "SECONDS", Range: Range{1, 300, "s"}, Default: "5", Doc: "the watchdog's time to a reset, whole seconds"},
 		{Name: "realtime_priority", Args: "PRIORITY", Range: Range{0, 99, ""}, Default: "0 (none)", Doc: "SCHED_RR priority of guard and controller"},
 		{Name: "lock_memory", Args: "on|off", Default: "on", Doc: "keep guard and controller out of swap"},
 	}},

@@ -32,9 +32,9 @@ var vrrpKeywords = []section{
 		{Name: "preempt_delay", Args: "SECONDS", Range: Range{0, 1000, "s"}, Default: "0", Doc: "wait before that"},
 		{Name: "accept", Default: "on", Doc: "packets to a virtual address are taken also when not its owner"},
 		{Name: "garp_master_delay", Args: "SECONDS", Range: Range{0, 86400, "s"}, Default: "vrrp_garp_master_delay", Doc: "second burst of gratuitous ARP after becoming MASTER; 0 is none"},
-		{Name: "garp_master_repeat", Args: "COUNT", Range: Range{0, 1000, ""}, Default: "vrrp_garp_master_repeat", Doc: "packets in a burst"},
+		{Name: "garp_master_repeat", Args: "COUNT", Range: Range{0, 255, ""}, Default: "vrrp_garp_master_repeat", Doc: "packets in a burst"},
 		{Name: "garp_master_refresh", Args: "SECONDS", Range: Range{0, 86400, "s"}, Default: "vrrp_garp_master_refresh", Doc: "bursts while MASTER"},
-		{Name: "garp_master_refresh_repeat", Args: "COUNT", Range: Range{0, 1000, ""}, Default: "vrrp_garp_master_refresh_repeat", Doc: "packets in a burst while MASTER"},
+		{Name: "garp_master_refresh_repeat", Args: "COUNT", Range: Range{0, 255, ""}, Default: "vrrp_garp_master_refresh_repeat", Doc: "packets in a burst while MASTER"},
 	}},
 	{in: []string{"authentication"}, use: Done, rows: []Keyword{
 		{Name: "auth_type", Args: "PASS", Doc: "PASS is the password in clear; AH is not supported"},

@@ -25,12 +25,15 @@ const (
 
 // Limits of values that several checks share.
 const (
-	interfaceBytesMax = 15  // IFNAMSIZ − 1 (linux/if.h)
-	labelBytesMax     = 15  // IFA_LABEL: IFNAMSIZ − 1
-	passwordBytesMax  = 8   // RFC 2338 §5.3.6.1
-	nameBytesMax      = 255 // instances, groups
-	nodeBytesMax      = 63  // members: a DNS label
-	socketBytesMax    = 107 // sun_path − 1 (linux/un.h)
+	interfaceBytesMax = 15   // IFNAMSIZ − 1 (linux/if.h)
+	labelBytesMax     = 15   // IFA_LABEL: IFNAMSIZ − 1
+	passwordBytesMax  = 8    // RFC 2338 §5.3.6.1
+	nameBytesMax      = 128  // instances, groups
+	addressesMax      = 255  // virtual addresses of an instance (RFC 3768 §5.3.5)
+	hostAddressesMax  = 1024 // virtual addresses of a host: what one gate transaction can name
+	hostInstancesMax  = 255  // instances of a host
+	nodeBytesMax      = 63   // members: a DNS label
+	socketBytesMax    = 107  // sun_path − 1 (linux/un.h)
 	votersMax         = 5
 	priorityOwner     = 255 // RFC 3768 §5.3.4
 	priorityDefault   = 100 // RFC 3768 §5.3.4

@@ -73,9 +73,12 @@ type (
 	}
 
 	// ExpireSession ends a session that the leader has not heard from for long
-	// enough. Only a [Lessor] proposes it.
+	// enough. Only a [Lessor] proposes it. Term is the one it counted in: a store
+	// applies the command only when it was committed in that very term. A later one
+	// has a count of its own, by which the session may be alive.
 	ExpireSession struct {
 		Session Session `json:"session"`
+		Term    uint64  `json:"term"`
 	}
 
 	// Acquire asks for a group's lease. Preempt says that the asker is the better

@@ -13,7 +13,7 @@ const (
 	NoSession            // the command's session does not exist, or no longer
 	NotHolder            // Release: the session does not hold the lease under that token
 	NodeInUse            // OpenSession: another host has a session under this node's name
-	Stale                // OpenSession: a later life of this node has a session
+	Stale                // OpenSession: a later life of this node has a session. ExpireSession: of another term
 	Invalid              // a field is out of range
 	TableFull            // a limit of the table is reached
 	OtherVersion         // the command is of another version of hafence

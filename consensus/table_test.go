@@ -30,7 +30,7 @@ func randomCommand(r *rand.Rand) Command {
 	case 1:
 		return CloseSession{session}
 	case 2:
-		return ExpireSession{session}
+		return ExpireSession{Session: session}
 	case 3:
 		return Acquire{Session: session, Group: group, Preempt: r.IntN(2) == 0}
 	case 4:
@@ -145,7 +145,7 @@ func TestEndedSessionIsNoCandidateButKeepsItsAddresses(t *testing.T) {
 	if table.Lease("g").WantedBy != other {
 		t.Fatal("not wanted; the test proves nothing")
 	}
-	table.Apply(ExpireSession{other})
+	table.Apply(ExpireSession{Session: other})
 	if !table.Lease("g").WantedBy.IsZero() {
 		t.Fatal("wanted by a dead session")
 	}

@@ -112,7 +112,7 @@ func (c *Cluster) apply(command consensus.Command) consensus.Result {
 // expire ends what is overdue, with mu held.
 func (c *Cluster) expire() {
 	for _, session := range c.lessor.Overdue(c.now()) {
-		c.apply(consensus.ExpireSession{Session: session})
+		c.apply(consensus.ExpireSession{Session: session, Term: term})
 	}
 }
 

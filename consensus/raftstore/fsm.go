@@ -28,6 +28,9 @@ func (f fsm) Apply(log *raft.Log) any {
 	if err != nil {
 		return consensus.Result{Outcome: consensus.Invalid}
 	}
+	if expiry, ok := command.(consensus.ExpireSession); ok && expiry.Term != log.Term {
+		return consensus.Result{Outcome: consensus.Stale} // its leader lost the lead before it was proposed
+	}
 	return f.store.apply(command)
 }
 

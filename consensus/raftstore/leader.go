@@ -89,14 +89,14 @@ func (s *Store) duties(p *placer) time.Duration {
 	now := boottime.Now()
 	s.mu.Lock()
 	leads := s.lessor.Term() != 0
-	overdue := s.lessor.Overdue(now)
+	overdue, term := s.lessor.Overdue(now), s.lessor.Term()
 	next, any := s.lessor.Deadline()
 	s.mu.Unlock()
 	if !leads {
 		return idleTick
 	}
 	for _, session := range overdue {
-		go s.expire(session)
+		go s.expire(session, term)
 	}
 	s.muteIfStalled()
 	s.place(now, p)
@@ -107,9 +107,10 @@ func (s *Store) duties(p *placer) time.Duration {
 	return wait
 }
 
-func (s *Store) expire(session consensus.Session) {
+// expire proposes the end of a session that was counted out in a term.
+func (s *Store) expire(session consensus.Session, term uint64) {
 	s.logger.Warn("a node's session is over: not heard from for longer than its TTL", "node", session.Node, "epoch", session.Epoch)
-	encoded, err := consensus.EncodeCommand(consensus.ExpireSession{Session: session})
+	encoded, err := consensus.EncodeCommand(consensus.ExpireSession{Session: session, Term: term})
 	if err != nil {
 		panic("raftstore: " + err.Error()) // a session from the table always encodes
 	}

@@ -32,6 +32,12 @@ type listener struct {
 	wait   sync.WaitGroup
 }
 
+// start begins to accept.
+func (l *listener) start() {
+	l.wait.Add(1)
+	go l.run()
+}
+
 func (l *listener) run() {
 	defer l.wait.Done()
 	slots := make(chan struct{}, handshakesMax)

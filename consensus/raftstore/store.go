@@ -55,6 +55,7 @@ const (
 	snapshotInterval = 2 * time.Minute // at most one check in that time
 	notifyBuffer     = 16              // leadership changes that Raft may be ahead
 	shutdownTimeout  = 3 * time.Second // for Raft to end
+	refusalMemory    = 5 * time.Minute // for so long a refused connection is in the state
 )
 
 // Store is one node's part in the replicated table. It implements the store that
@@ -81,9 +82,10 @@ type Store struct {
 	lessor   *consensus.Lessor
 	clocks   map[string]*consensus.ClockRate // by peer
 	refusal  string                          // the last reason for which a connection was refused, for status
+	refused  time.Time                       // when that was
 }
 
-// Open opens the data directory, listens, and starts Raft. A cluster that never
+// Open opens the data directory, starts Raft, and listens. A cluster that never
 // existed is made of Members.
 func Open(c Config) (*Store, error) {
 	if c.Logger == nil {
@@ -112,6 +114,7 @@ func Open(c Config) (*Store, error) {
 	if err := s.startRaft(self); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), log.Close())
 	}
+	s.listener.start() // not before: peers' questions are answered by Raft
 	return s, nil
 }
 
@@ -143,8 +146,6 @@ func (s *Store) listen(address netip.AddrPort) error {
 			s.asks[m.Name], s.calls[m.Name] = s.newLane(m), s.newLane(m)
 		}
 	}
-	s.listener.wait.Add(1)
-	go s.listener.run()
 	return nil
 }
 
@@ -178,7 +179,7 @@ func (s *Store) startRaft(self Member) error {
 	if err != nil {
 		return fmt.Errorf("open snapshots in %s: %w", filepath.Clean(s.config.Dir), err)
 	}
-	s.link = &mutable{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	s.link = &mutable{pause: c.HeartbeatTimeout / 2, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: s.listener, MaxPool: connectionsMax, Timeout: c.HeartbeatTimeout, Logger: c.Logger,
 		ServerAddressProvider: addressBook{s},
 	})}
@@ -194,6 +195,7 @@ func (s *Store) startRaft(self Member) error {
 	if s.raft, err = raft.NewRaft(c, fsm{s}, s.disk, s.disk, snapshots, s.link); err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}
+	s.link.raft.Store(s.raft)
 	return nil
 }
 
@@ -290,7 +292,7 @@ func (s *Store) noteRefusal(remote net.Addr, err error) {
 	}
 	s.mu.Lock()
 	first := s.refusal == ""
-	s.refusal = fmt.Sprintf("%s: %v", remote, err)
+	s.refusal, s.refused = fmt.Sprintf("%s: %v", remote, err), time.Now()
 	s.mu.Unlock()
 	if first { // the rest is in status: a wrong key somewhere knocks for ever
 		s.logger.Warn("refused a connection; does every node have the same cluster key?", "from", remote, "error", err)
@@ -305,7 +307,7 @@ type State struct {
 	Leads       bool     `json:"leads"`                  // this node leads and has applied its barrier
 	DiskError   string   `json:"disk_error,omitempty"`   // why writing fails at present
 	DiskStalled string   `json:"disk_stalled,omitempty"` // for how long a write has been under way, when long
-	Refusal     string   `json:"refusal,omitempty"`      // the last connection refused, and why
+	Refusal     string   `json:"refusal,omitempty"`      // a connection refused of late, and why
 	Clocks      []string `json:"clocks,omitempty"`       // peers whose clocks run too fast or too slow
 }
 
@@ -314,7 +316,10 @@ func (s *Store) State() State {
 	_, leader := s.raft.LeaderWithID()
 	state := State{Leader: string(leader), Term: s.raft.CurrentTerm(), Voters: s.voters()}
 	s.mu.Lock()
-	state.Leads, state.Refusal, state.Clocks = s.lessor.Term() == state.Term, s.refusal, s.clockWarnings()
+	state.Leads, state.Clocks = s.lessor.Term() == state.Term, s.clockWarnings()
+	if time.Since(s.refused) < refusalMemory {
+		state.Refusal = s.refusal
+	}
 	s.mu.Unlock()
 	if err := s.disk.err(); err != nil {
 		state.DiskError = err.Error()

@@ -39,11 +39,16 @@ const (
 	watchdogPetsPerTimeout = 4
 )
 
-// Exit codes of a controller that mean something, and of the guard.
+// ExitConfiguration is the exit code by which a controller says, before its first
+// Configure, that its configuration cannot be used: restarting it would not help,
+// and the guard ends with the same code. It is EX_CONFIG of sysexits.h; 2 would be
+// that of every panic, after which a restart is just what is needed.
+const ExitConfiguration = 78
+
+// Other exit codes of the guard.
 const (
-	exitFine             = 0
-	exitFailed           = 1
-	exitBadConfiguration = 2 // before its first Configure: restarting would not help
+	exitFine   = 0
+	exitFailed = 1
 )
 
 // Core decides what the guard does. It is pure, as fence.Owner is, and follows

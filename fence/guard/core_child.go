@@ -63,7 +63,7 @@ func (c *Core) childEnded(now boottime.Instant, code int, reason string) {
 	if ch.phase == childRunning {
 		c.bereaved(now, "the controller is dead")
 	}
-	hopeless := code == exitBadConfiguration && !ch.configured
+	hopeless := code == ExitConfiguration && !ch.configured
 	if ch.phase != childStarting && now.Sub(ch.startedAt) >= restartForgivable {
 		ch.failures = 0
 	}
@@ -74,7 +74,7 @@ func (c *Core) childEnded(now boottime.Instant, code int, reason string) {
 		return
 	case hopeless:
 		c.warn("the controller refuses its configuration", "status", reason)
-		c.stop = stop{asked: true, code: exitBadConfiguration, killAt: now}
+		c.stop = stop{asked: true, code: ExitConfiguration, killAt: now}
 		return
 	}
 	delay := restartDelay(ch.failures)

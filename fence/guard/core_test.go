@@ -252,15 +252,15 @@ func TestCoreRestartsWithBackOff(t *testing.T) {
 	d.want(d.step(ChildExited{Code: 1}), StartChild{})
 }
 
-// Exit code 2 before the first Configure ends the guard with it; later it is a
+// ExitConfiguration before the first Configure ends the guard with it; later it is a
 // death like any other. Method: both.
 func TestCoreEndsOnARefusedConfiguration(t *testing.T) {
 	d := newDesk(t)
 	d.step(Start{})
-	d.want(d.step(ChildExited{Code: 2}), Exit{2})
+	d.want(d.step(ChildExited{Code: ExitConfiguration}), Exit{ExitConfiguration})
 
 	d = holding(t, deskConfigure)
-	d.want(d.step(ChildExited{Code: 2}), removal, shutting, StartChild{})
+	d.want(d.step(ChildExited{Code: ExitConfiguration}), removal, shutting, StartChild{})
 }
 
 // SIGTERM: the controller stops by itself; what it has left is withdrawn; then
@@ -353,4 +353,12 @@ func TestCorePetsTheServiceManager(t *testing.T) {
 	d.core = NewCore(4 * time.Second)
 	d.want(d.step(Start{}), StartChild{}, Notify{"WATCHDOG=1"})
 	d.want(d.wait(time.Second), Notify{"WATCHDOG=1"})
+}
+
+// A panic of the controller, which the Go runtime ends with exit code 2, is no bad
+// configuration: it is started again.
+func TestCoreRestartsAControllerThatPanicked(t *testing.T) {
+	d := newDesk(t)
+	d.step(Start{})
+	d.want(d.step(ChildExited{Code: 2}), StartChild{})
 }

@@ -396,17 +396,17 @@ func TestGuardRepairsAndCleansUp(t *testing.T) {
 }
 
 // A controller that refuses its configuration ends the guard with its code,
-// once. Method: exit code 2 before the first message.
+// once. Method: ExitConfiguration before the first message.
 func TestRefusedConfigurationEndsTheGuard(t *testing.T) {
 	n := newNode(t)
-	n.start(script{ExitCode: 2})
+	n.start(script{ExitCode: ExitConfiguration})
 	select {
 	case <-n.endedC:
 	case <-time.After(patience):
 		t.Fatal("the guard goes on")
 	}
-	if code := n.guard.ProcessState.ExitCode(); code != 2 {
-		t.Errorf("exit code %d, want 2", code)
+	if code := n.guard.ProcessState.ExitCode(); code != ExitConfiguration {
+		t.Errorf("exit code %d, want %d", code, ExitConfiguration)
 	}
 	var pid int
 	if n.read("pid", 2, &pid) {

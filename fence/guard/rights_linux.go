@@ -24,17 +24,25 @@ type Rights struct {
 	Missing          []string // what was asked for and refused, and why
 }
 
-// AcquireRights asks for what keeps a process running on a host in distress.
-// Refusals are reported, not fatal. The memory lock is on fault: it keeps what
-// is in use, and does not make the process larger. Real-time priority is given
-// to every thread; threads and processes started later inherit it.
+// AcquireRights asks for what keeps the guard running on a host in distress:
+// protection from the OOM killer, and what [Harden] asks for.
 func AcquireRights(lockMemory bool, realtimePriority int) Rights {
-	var r Rights
-	if err := setOOMScore("self", oomScoreGuard); err != nil {
-		r.Missing = append(r.Missing, "protection from the OOM killer: "+err.Error())
-	} else {
-		r.OOMProtected = true
+	err := setOOMScore("self", oomScoreGuard)
+	r := Harden(lockMemory, realtimePriority)
+	if err != nil {
+		r.Missing = append([]string{"protection from the OOM killer: " + err.Error()}, r.Missing...)
+		return r
 	}
+	r.OOMProtected = true
+	return r
+}
+
+// Harden locks this process's memory and gives every thread real-time priority,
+// as asked. Refusals are reported, not fatal. The memory lock is on fault: it keeps
+// what is in use, and does not make the process larger. Threads and processes
+// started later inherit the priority.
+func Harden(lockMemory bool, realtimePriority int) Rights {
+	var r Rights
 	if lockMemory {
 		if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
 			r.Missing = append(r.Missing, "memory lock: mlockall: "+err.Error()+" (hint: CAP_IPC_LOCK)")

@@ -25,7 +25,7 @@ const startupSlack = 100 * time.Millisecond
 func coreConfig(c *config.Config) CoreConfig {
 	core := CoreConfig{
 		Node: c.Consensus.Node, TTL: c.Consensus.LeaseTTL, Plain: c.ConsensusOff,
-		Gate: c.Fence.Gate, Lifetime: c.Fence.Lifetime,
+		Gate: c.Fence.Gate, Lifetime: c.Fence.Lifetime, StartupDelay: c.Global.StartupDelay,
 	}
 	if isWitness(c) {
 		return core
@@ -113,8 +113,10 @@ func scope(name string) uint8 {
 		return 253
 	case "host":
 		return 254
+	case "nowhere":
+		return 255
 	}
-	n, err := strconv.ParseUint(name, 0, 8)
+	n, err := strconv.ParseUint(name, 10, 8)
 	if err != nil {
 		panic("node: unchecked address scope " + name)
 	}

@@ -18,6 +18,8 @@ type CoreConfig struct {
 	Plain  bool // "consensus off": a lease is always to be had, and adverts decide
 	Groups []GroupConfig
 
+	StartupDelay time.Duration // vrrp_startup_delay: nothing is claimed before
+
 	Gate     bool // layers of fencing that are wanted
 	Lifetime bool
 }
@@ -65,6 +67,7 @@ const (
 	unfitFor       = 10 * time.Second // how long a group then leaves the lease to others
 	failurePause   = 200 * time.Millisecond
 	preemptRetry   = 2 * time.Second // between two requests for a held lease
+	configureRetry = time.Second     // before a configuration that the guard refused is given again
 	strangerMemory = 10 * time.Second
 )
 

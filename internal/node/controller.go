@@ -72,6 +72,7 @@ type Controller struct {
 
 	credentials raftstore.Credentials
 	layers      guard.Layers
+	rights      guard.Rights     // this process's own, against a host in distress
 	announced   bool             // the service manager knows that we are ready
 	refused     string           // why the last reload was refused, for status
 	late        time.Duration    // by how much this process was woken late, at worst, of late
@@ -136,6 +137,7 @@ func (c *Controller) openParts() error {
 	built := coreConfig(c.config)
 	built.Host, built.Life = host, int64(c.started)
 	c.core = NewCore(built)
+	c.rights = guard.Harden(c.config.Fence.LockMemory, c.config.Fence.RealtimePriority)
 	if c.watch, err = track.OpenInterfaces(); err != nil {
 		return err
 	}

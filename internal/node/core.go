@@ -19,10 +19,11 @@ type Core struct {
 	table  *consensus.Table
 	out    []Action
 
-	seq        uint64 // of the last request to the guard
-	configured uint64 // seq of the last Configure
-	ready      bool   // the guard has answered it: nothing is left of an earlier life
-	refusal    string // why the guard did not take the configuration
+	seq        uint64           // of the last request to the guard
+	configured uint64           // seq of the last Configure
+	ready      bool             // the guard has answered it: nothing is left of an earlier life
+	refusal    string           // why the guard did not take the configuration
+	tryAgain   boottime.Instant // when to give it once more; 0 for never
 
 	round   uint64   // the extension whose acknowledgements are awaited
 	pending []uint64 // seqs that the guard has not acknowledged for it
@@ -53,6 +54,9 @@ func NewCore(c CoreConfig) *Core {
 func (c *Core) Step(now boottime.Instant, event Event) []Action {
 	switch event := event.(type) {
 	case Start:
+		for _, g := range c.groups {
+			g.delayed = now.Add(c.config.StartupDelay)
+		}
 		c.configure()
 	case FromGuard:
 		c.fromGuard(now, event.Report)
@@ -92,6 +96,9 @@ func (c *Core) Step(now boottime.Instant, event Event) []Action {
 // leave something undone.
 func (c *Core) pursue(now boottime.Instant) {
 	c.hold(now, consensus.HolderTick{})
+	if c.tryAgain != 0 && !now.Before(c.tryAgain) {
+		c.configure()
+	}
 	c.pursueReload(now)
 	for _, g := range c.groups {
 		g.pursue(now)
@@ -109,6 +116,7 @@ func (c *Core) Deadline() (boottime.Instant, bool) {
 	if c.stopping && !c.ended {
 		d.add(c.stopEnd, true)
 	}
+	d.add(c.tryAgain, c.tryAgain != 0)
 	for _, g := range c.groups {
 		d.add(g.deadline())
 	}
@@ -162,7 +170,7 @@ func (c *Core) configure() {
 	for _, g := range c.groups {
 		groups = append(groups, fence.Group{Name: g.config.Name, VIPs: g.config.VIPs})
 	}
-	c.ready = false
+	c.ready, c.tryAgain = false, 0
 	c.configured = c.request(func(seq uint64) fence.Event {
 		return fence.Configure{Seq: seq, TTL: c.config.TTL, Gate: c.config.Gate, Lifetime: c.config.Lifetime, Groups: groups}
 	})
@@ -172,8 +180,11 @@ func (c *Core) fromGuard(now boottime.Instant, report fence.Action) {
 	switch r := report.(type) {
 	case fence.Configured:
 		if r.Seq == c.configured {
-			c.ready, c.refusal = r.Error == "", r.Error
 			c.noteConfigured(r)
+			c.ready, c.refusal = r.Error == "", r.Error
+			if r.Error != "" { // something of an earlier life may not have gone at once
+				c.tryAgain = now.Add(configureRetry)
+			}
 		}
 	case fence.Armed:
 		if g := c.group(r.Group); g != nil {
@@ -216,7 +227,7 @@ func (c *Core) noteConfigured(r fence.Configured) {
 	for _, address := range r.Removed {
 		c.do(Note{Level: LevelWarn, Text: fmt.Sprintf("removed %s, left over from an earlier life", address)})
 	}
-	if r.Error != "" {
+	if r.Error != "" && r.Error != c.refusal {
 		c.do(Note{Level: LevelError, Text: "the guard does not take the configuration: " + r.Error})
 	}
 }

@@ -163,3 +163,16 @@ func TestDeadlineLiesAheadAfterEveryStep(t *testing.T) {
 		}
 	}
 }
+
+// vrrp_startup_delay: keepalived starts VRRP only after it.
+func TestNothingIsClaimedDuringTheStartupDelay(t *testing.T) {
+	config := testConfig(testGroup("g", 150, vip))
+	config.StartupDelay = 20 * time.Second
+	p := newPlay(t, config)
+	p.step(Start{})
+	p.step(up("g"))
+	p.pass(19 * time.Second)
+	p.wants("configure 1")
+	p.pass(2 * time.Second)
+	p.wants("arm g", "acquire g: ok", "open g 1")
+}

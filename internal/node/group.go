@@ -49,6 +49,7 @@ type Group struct {
 	failures   int
 	notBefore  boottime.Instant // no claim before: the last ones failed
 	unfitUntil boottime.Instant
+	delayed    boottime.Instant // vrrp_startup_delay lasts until then
 	strangers  boottime.Instant // a stranger that would be MASTER over us was heard until lately
 	stopping   string           // why this group ends here; "" while it doesn't
 	problem    string           // what the guard could not do, for status
@@ -152,6 +153,9 @@ func (g *Group) fit(now boottime.Instant) string {
 		if !i.up {
 			return i.config.Name + ": " + i.cause
 		}
+	}
+	if now.Before(g.delayed) {
+		return "waiting for vrrp_startup_delay"
 	}
 	if now.Before(g.unfitUntil) {
 		return "opening failed again and again: " + g.problem

@@ -43,7 +43,7 @@ func (g *Group) forget(now boottime.Instant) {
 
 // instants are those before which something is not done; 0 where there is none.
 func (g *Group) instants() []*boottime.Instant {
-	return []*boottime.Instant{&g.yieldAt, &g.standAt, &g.notBefore, &g.unfitUntil, &g.strangers, &g.preemption.next}
+	return []*boottime.Instant{&g.yieldAt, &g.standAt, &g.notBefore, &g.unfitUntil, &g.delayed, &g.strangers, &g.preemption.next}
 }
 
 func (g *Group) tick(now boottime.Instant) {
@@ -157,7 +157,7 @@ func (g *Group) tell(now boottime.Instant) {
 		return // our standing is not in the table yet
 	}
 	delay := g.core.config.TTL / staggerShare * time.Duration(rank)
-	turn := now.Add(delay)
+	turn := max(now, g.started.Add(g.listen())).Add(delay) // nobody's turn comes while all still listen
 	if turn.Before(g.notBefore) {
 		turn = g.notBefore
 	}
@@ -204,11 +204,16 @@ func (g *Group) preempt(now boottime.Instant, fit string) {
 
 // preemptAt is when this node has been up, and has listened, for long enough.
 func (g *Group) preemptAt() boottime.Instant {
-	listen := g.config.PreemptDelay
+	return g.started.Add(max(g.listen(), g.config.PreemptDelay))
+}
+
+// listen is how long the group's machines listen before a first claim.
+func (g *Group) listen() time.Duration {
+	var longest time.Duration
 	for _, i := range g.instances {
-		listen = max(listen, i.config.VRRP.StartupListen)
+		longest = max(longest, i.config.VRRP.StartupListen)
 	}
-	return g.started.Add(listen)
+	return longest
 }
 
 func (g *Group) deadline() (boottime.Instant, bool) {

@@ -166,6 +166,11 @@ func (c *Controller) warnings() []string {
 	for _, missing := range c.layers.Missing {
 		texts = append(texts, "fencing layer missing: "+missing)
 	}
+	for _, missing := range c.rights.Missing {
+		if !slices.Contains(c.layers.Missing, missing) {
+			texts = append(texts, "the controller lacks "+missing)
+		}
+	}
 	if c.refused != "" {
 		texts = append(texts, "the last reload was refused: "+c.refused)
 	}

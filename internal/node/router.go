@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -89,6 +90,7 @@ func (r *router) read(ctx context.Context, socket *vrrp.Socket) {
 		if err != nil {
 			return // closed, or the interface is gone: then follow hears of it
 		}
+		p.Payload = slices.Clone(p.Payload) // the socket uses its buffer again
 		select {
 		case r.packetC <- packet{router: r, packet: p}:
 		case <-ctx.Done():

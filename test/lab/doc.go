@@ -3,7 +3,9 @@
 //
 // A [Host] is a network namespace with a thread of its own; a [Switch] is a
 // bridge in a namespace of its own; a [Port] is the cable between the two, with
-// its far end at the switch, where a test can cut it or listen. Namespaces are
+// its far end at the switch, where a test can cut it or listen. A switch also
+// parts two ports from each other, or blocks one protocol between them
+// ([Switch.Part], [Switch.Block], [Switch.Join]). Namespaces are
 // anonymous unless they are named on purpose, so that nothing is left behind
 // however the process ends.
 //

@@ -125,3 +125,14 @@ func setLink(name string, up bool) error {
 	}
 	return netlink.LinkSetDown(link)
 }
+
+// Unplug takes a cable away for good, and the host's interface with it.
+func (s *Switch) Unplug(p *Port) error {
+	return s.Do(func() error {
+		link, err := netlink.LinkByName(p.Name)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", p.Name, err)
+		}
+		return netlink.LinkDel(link)
+	})
+}
