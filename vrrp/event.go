@@ -28,7 +28,7 @@ type Received struct {
 
 // LeaseFree is the store's word that nobody holds the lease, and that this node
 // may claim it after Delay: zero for the best candidate, more for the next.
-// Said again, it only ever brings the claim forward.
+// Said again, the last word counts.
 type LeaseFree struct{ Delay time.Duration }
 
 // LeaseHeld is the store's word that the session of another, live node holds

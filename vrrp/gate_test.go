@@ -52,8 +52,8 @@ func TestFreeLeaseIsClaimedInOrderOfRank(t *testing.T) {
 	p.step(LeaseFree{Delay: 100 * time.Millisecond})
 	p.reason("BACKUP: the lease is free; better candidates go first")
 	p.pass(20 * time.Millisecond)
-	p.step(LeaseFree{Delay: 200 * time.Millisecond}) // later: not put off
-	p.deadline(80 * time.Millisecond)
+	p.step(LeaseFree{Delay: 200 * time.Millisecond}) // later: a better candidate has come
+	p.deadline(200 * time.Millisecond)
 	p.step(Tick{}, claimFree)
 
 	p = backup(t, leaseConfig())

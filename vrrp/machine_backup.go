@@ -73,7 +73,8 @@ func (m *Machine) kindInBackup(priority Priority) StrangerKind {
 	return StrangerLower
 }
 
-// leaseFreed notes that we may claim, and when. It never puts a claim off.
+// leaseFreed notes that we may claim, and when. The last word counts: a better
+// candidate may have come.
 func (m *Machine) leaseFreed(now boottime.Instant, delay time.Duration) {
 	if m.config.Plain || m.claiming {
 		return
@@ -81,12 +82,8 @@ func (m *Machine) leaseFreed(now boottime.Instant, delay time.Duration) {
 	if delay < 0 {
 		delay = 0
 	}
-	at := now.Add(delay)
-	if m.lease == leaseFree && m.claim.on && !at.Before(m.claim.at) {
-		return
-	}
 	m.lease, m.refusal = leaseFree, ""
-	m.claim.set(at)
+	m.claim.set(now.Add(delay))
 	m.setSilent(false)
 }
 

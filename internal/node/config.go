@@ -56,6 +56,7 @@ func (g GroupConfig) priority() vrrp.Priority {
 const (
 	staggerShare = 15 // a candidate waits ttl / 15 for each better one
 	retryShare   = 30 // before a proposal is made again: ttl / 30
+	inUseShare   = 4  // before a session is asked for again whose name is in use: each try is a log entry
 	claimShare   = 1  // a claim that takes longer than the TTL is given up
 
 	stopShare = 2 // a graceful stop that takes longer than 2 × ttl is cut short

@@ -356,7 +356,11 @@ func (c *Core) sessionOpened(now boottime.Instant, p Proposed) {
 		c.do(Note{Level: LevelWarn, Text: trouble})
 	}
 	c.trouble = trouble
-	c.sessionTry = now.Add(c.config.TTL / retryShare)
+	pause := c.config.TTL / retryShare
+	if p.Result.Outcome == consensus.NodeInUse {
+		pause = c.config.TTL / inUseShare
+	}
+	c.sessionTry = now.Add(pause)
 }
 
 // noSession says why the store opened no session.

@@ -176,3 +176,20 @@ func TestNothingIsClaimedDuringTheStartupDelay(t *testing.T) {
 	p.pass(2 * time.Second)
 	p.wants("arm g", "acquire g: ok", "open g 1")
 }
+
+// A better candidate that appears before our turn goes first, also where we were
+// the best so far: after a common start nobody's standing is known at once.
+func TestBetterCandidateThatComesInTimeGoesFirst(t *testing.T) {
+	config := testGroup("g", 150, vip)
+	config.Instances[0].VRRP.StartupListen = time.Second
+	p := newPlay(t, testConfig(config))
+	p.step(Start{})
+	p.step(up("g"))
+	p.pass(500 * time.Millisecond) // alone in the table: the best
+	better := p.other("n2", 200, "g")
+	p.pass(500*time.Millisecond + testTTL/staggerShare/2)
+	p.wants("configure 1")
+	p.change(consensus.Acquire{Session: better, Group: "g"})
+	p.pass(time.Second)
+	p.wants()
+}

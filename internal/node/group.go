@@ -85,6 +85,7 @@ type drop struct {
 type told struct {
 	what leaseWord
 	by   string
+	free boottime.Instant // since when it has been known to be free
 	turn boottime.Instant // when our turn to claim comes
 }
 

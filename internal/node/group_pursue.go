@@ -157,15 +157,17 @@ func (g *Group) tell(now boottime.Instant) {
 		return // our standing is not in the table yet
 	}
 	delay := g.core.config.TTL / staggerShare * time.Duration(rank)
-	turn := max(now, g.started.Add(g.listen())).Add(delay) // nobody's turn comes while all still listen
-	if turn.Before(g.notBefore) {
-		turn = g.notBefore
+	free := now
+	if g.told.what == toldFree {
+		free = g.told.free
 	}
-	if g.told.what == toldFree && !turn.Before(g.told.turn) {
+	// Nobody's turn comes while all still listen.
+	turn := max(free, g.notBefore, g.started.Add(g.listen())).Add(delay)
+	if g.told.what == toldFree && turn == g.told.turn {
 		return
 	}
-	g.told = told{what: toldFree, turn: turn}
-	g.stepAll(now, vrrp.LeaseFree{Delay: turn.Sub(now)})
+	g.told = told{what: toldFree, free: free, turn: turn}
+	g.stepAll(now, vrrp.LeaseFree{Delay: max(0, turn.Sub(now))})
 }
 
 // rank is how many eligible candidates are better, -1 when this node is none.
