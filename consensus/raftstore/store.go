@@ -231,6 +231,7 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) Close() error {
 	var err error
 	s.closing.Do(func() {
+		s.abdicate()
 		close(s.closeC)
 		for _, lanes := range []map[string]*lane{s.asks, s.calls} {
 			for _, l := range lanes {
@@ -249,6 +250,23 @@ func (s *Store) Close() error {
 		err = errors.Join(err, s.disk.Close())
 	})
 	return err
+}
+
+// abdicate hands the leadership over before an orderly end, so that the others need
+// not notice its loss first.
+func (s *Store) abdicate() {
+	if s.raft.State() != raft.Leader || len(s.config.Members) == 1 {
+		return
+	}
+	doneC := make(chan error, 1)
+	go func() { doneC <- s.raft.LeadershipTransfer().Error() }()
+	select {
+	case err := <-doneC:
+		if err != nil {
+			s.logger.Debug("could not hand the leadership over at the end", "error", err)
+		}
+	case <-time.After(s.config.TTL / 2):
+	}
 }
 
 // patienceAtClose is how long Raft may take to end: no time when its disk fails, for

@@ -155,12 +155,17 @@ func TestFullDataDirectoryCostsNothing(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("fill the disk: %v, want no space left", err)
 	}
-	// Something to write: another node leaves and comes back.
+	// Something to write: another node leaves and comes back, until the pages that the
+	// file already has are used up.
 	other := f.Nodes[1]
-	f.must(other.Stop())
-	f.until("the other node's end", func() bool { return !other.Running() })
-	f.must(other.Start())
-	f.warned(master, "the data directory cannot be written")
+	f.until("a warning of the disk", func() bool {
+		f.must(other.Stop())
+		f.until("the other node's end", func() bool { return !other.Running() })
+		f.must(other.Start())
+		f.until("the other node's session", func() bool { s, err := f.ask(other); return err == nil && s.Quorum })
+		s, err := f.ask(master)
+		return err == nil && strings.Contains(strings.Join(s.Warnings, "\n"), "the data directory cannot be written")
+	})
 	<-time.After(2 * f.TTL())
 	if outage := f.outageSince(began); outage > 0 {
 		t.Errorf("an outage of %v", outage)
