@@ -28,7 +28,6 @@ type fakeKernel struct {
 	failRemove, failShut, failAdd, failSetUp error
 	slow                                     time.Duration // that a gate transaction takes, after the kernel has acted
 	reports                                  []Action
-	performed                                []Action
 }
 
 func newFake(t *testing.T) *fakeKernel {

@@ -159,7 +159,8 @@ func tellOnce(ctx context.Context, out io.Writer, flags demoFlags, run int) (*de
 	if !flags.asJSON {
 		demo.WriteHeader(out)
 	}
-	report, err := demo.Run(ctx, cluster, func(s demo.Step) {
+	// What went wrong is in the report as well.
+	report, _ := demo.Run(ctx, cluster, func(s demo.Step) {
 		if !flags.asJSON {
 			demo.WriteStep(out, s)
 		}
@@ -174,7 +175,7 @@ func tellOnce(ctx context.Context, out io.Writer, flags demoFlags, run int) (*de
 		}
 		report.Logs = dir
 	default:
-		report.Logs, err = keep, nil // what went wrong is in the report
+		report.Logs = keep
 	}
 	if closeErr := cluster.Close(); closeErr != nil {
 		err = errors.Join(err, failed(fmt.Errorf("demo: clean up: %w", closeErr), ""))

@@ -18,12 +18,7 @@ import (
 func TestMasterYieldsToKeepalivedOfHigherPriority(t *testing.T) {
 	lab.Require(t, "keepalived")
 	f := running(t)
-	stranger, err := lab.NewHost("stranger")
-	f.must(err)
-	defer stranger.Close()
-	_, err = f.Switch.Plug(stranger, "eth0", netip.MustParsePrefix("10.77.0.66/24"))
-	f.must(err)
-	stop := keepalived(f, stranger, 250)
+	stop := keepalived(f, 250)
 	f.warned(f.Nodes[0], "10.77.0.66, which is no member of this cluster")
 	f.until("no node of the cluster answers", func() bool { return f.lately().Answering < 0 })
 	f.silent(5 * time.Second)
@@ -35,20 +30,20 @@ func TestMasterYieldsToKeepalivedOfHigherPriority(t *testing.T) {
 func TestMasterIsKeptAgainstKeepalivedOfLowerPriority(t *testing.T) {
 	lab.Require(t, "keepalived")
 	f := running(t)
-	stranger, err := lab.NewHost("stranger")
-	f.must(err)
-	defer stranger.Close()
-	_, err = f.Switch.Plug(stranger, "eth0", netip.MustParsePrefix("10.77.0.66/24"))
-	f.must(err)
-	defer keepalived(f, stranger, 50)()
+	defer keepalived(f, 50)()
 	<-time.After(6 * time.Second)
 	f.answers(f.Nodes[0])
 }
 
-// keepalived runs Debian's keepalived on a host, with all its files in a directory
-// of the test.
-func keepalived(f *fixture, host *lab.Host, priority int) (stop func()) {
+// keepalived runs Debian's keepalived on a host of its own, 10.77.0.66, with all its
+// files in a directory of the test.
+func keepalived(f *fixture, priority int) (stop func()) {
 	f.Helper()
+	host, err := lab.NewHost("stranger")
+	f.must(err)
+	f.Cleanup(func() { _ = host.Close() })
+	_, err = f.Switch.Plug(host, "eth0", netip.MustParsePrefix("10.77.0.66/24"))
+	f.must(err)
 	dir := f.TempDir()
 	config := filepath.Join(dir, "keepalived.conf")
 	f.must(os.WriteFile(config, fmt.Appendf(nil, `vrrp_instance VI_1 {
