@@ -17,8 +17,10 @@ const (
 	// AddressesMax is the most addresses a candidate may have: one for each
 	// instance of its group.
 	AddressesMax = 64
+	// VIPsMax is the most VIPs a candidate may have.
+	VIPsMax = 1024
 	// CommandMax is the longest encoded command, in bytes.
-	CommandMax = 16 << 10
+	CommandMax = 64 << 10
 )
 
 // commandVersion is the version of the encoding, its first byte. A replica
@@ -108,7 +110,11 @@ type (
 		// Addresses are the VRRP source addresses of the group's instances on the
 		// node. The first breaks ties of priority.
 		Addresses []netip.Addr `json:"addresses,omitempty"`
-		Eligible  bool         `json:"eligible"`
+		// VIPs are what the node would answer for. No lease is granted for one that
+		// belongs to another group's lease: a VIP may be configured under two names
+		// while a cluster is being changed node by node.
+		VIPs     []netip.Addr `json:"vips,omitempty"`
+		Eligible bool         `json:"eligible"`
 	}
 )
 

@@ -16,13 +16,14 @@ const (
 	Stale                // OpenSession: a later life of this node has a session. ExpireSession: of another term
 	Invalid              // a field is out of range
 	TableFull            // a limit of the table is reached
+	VIPHeld              // a VIP of the group is held under another group's name
 	OtherVersion         // the command is of another version of hafence
 )
 
 var outcomeNames = [...]string{
 	OK: "ok", Wanted: "wanted", Held: "held by another", NoSession: "no such session", NotHolder: "not the holder",
 	NodeInUse: "node name in use by another host", Stale: "superseded by a later start of this node",
-	Invalid: "invalid command", TableFull: "table full", OtherVersion: "command of another version",
+	Invalid: "invalid command", TableFull: "table full", VIPHeld: "a VIP is held under another group's name", OtherVersion: "command of another version",
 }
 
 func (o Outcome) String() string {

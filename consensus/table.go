@@ -40,6 +40,7 @@ type Candidate struct {
 	Node      string       `json:"node"`
 	Priority  uint8        `json:"priority"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	VIPs      []netip.Addr `json:"vips,omitempty"`
 	Eligible  bool         `json:"eligible"`
 }
 
@@ -138,6 +139,9 @@ func (t *Table) acquire(c Acquire) Result {
 	case g.lease.Holder == c.Session:
 		// Asked twice; the answer is the same.
 	case g.lease.Holder.IsZero():
+		if other, taken := t.clash(c.Group, g.candidates[c.Session.Node].VIPs); taken {
+			return Result{Outcome: VIPHeld, Holder: other}
+		}
 		g.grant(c.Session)
 	case c.Preempt && g.candidates[c.Session.Node].Eligible:
 		g.lease.WantedBy = c.Session
@@ -158,9 +162,28 @@ func (t *Table) release(c Release) Result {
 	}
 	g.lease.Holder, g.lease.WantedBy = Session{}, Session{}
 	if next := g.candidates[c.Successor]; c.Successor != c.Session.Node && next.Eligible {
-		g.grant(next.Session)
+		if _, taken := t.clash(c.Group, next.VIPs); !taken {
+			g.grant(next.Session)
+		}
 	}
 	return Result{Outcome: OK, Holder: g.lease.Holder}
+}
+
+// clash finds who holds, under another group's lease, one of the VIPs (I1 across
+// groups). Of several it names the one whose group comes first.
+func (t *Table) clash(name string, vips []netip.Addr) (Session, bool) {
+	for _, other := range t.Groups() {
+		g := t.groups[other]
+		if other == name || g.lease.Holder.IsZero() {
+			continue
+		}
+		for _, vip := range g.candidates[g.lease.Holder.Node].VIPs {
+			if slices.Contains(vips, vip) {
+				return g.lease.Holder, true
+			}
+		}
+	}
+	return Session{}, false
 }
 
 // grant is the only place where a lease gets a holder, and so where I2 is kept.
@@ -173,15 +196,21 @@ func (t *Table) setCandidate(c SetCandidate) Result {
 	if !t.alive(c.Session) {
 		return Result{Outcome: NoSession}
 	}
-	if len(c.Addresses) > AddressesMax {
+	if len(c.Addresses) > AddressesMax || len(c.VIPs) > VIPsMax {
 		return Result{Outcome: Invalid}
 	}
 	g, outcome := t.group(c.Group)
 	if outcome != OK {
 		return Result{Outcome: outcome}
 	}
+	if g.lease.Holder == c.Session { // what is held may not grow into what another holds
+		if other, taken := t.clash(c.Group, c.VIPs); taken {
+			return Result{Outcome: VIPHeld, Holder: other}
+		}
+	}
 	g.candidates[c.Session.Node] = Candidate{
-		Session: c.Session, Node: c.Session.Node, Priority: c.Priority, Addresses: slices.Clone(c.Addresses), Eligible: c.Eligible,
+		Session: c.Session, Node: c.Session.Node, Priority: c.Priority, Eligible: c.Eligible,
+		Addresses: slices.Clone(c.Addresses), VIPs: slices.Clone(c.VIPs),
 	}
 	if !c.Eligible && g.lease.WantedBy == c.Session {
 		g.lease.WantedBy = Session{}

@@ -100,13 +100,15 @@ type RemoveAddress struct {
 	VIP        VIP
 }
 
-// Configured answers [Configure].
+// Configured answers [Configure]. It has an Error, too, while an earlier
+// withdrawal has not silenced its VIPs, also where the new configuration doesn't
+// name them: without Error, nothing answers but what is held.
 type Configured struct {
 	Seq        uint64
 	Gate       bool         // the packet gate is in place
 	GateReason string       // why it isn't, although it was asked for
 	Removed    []netip.Addr // managed or leftover addresses that were found and removed
-	Error      string       // nothing may be armed
+	Error      string       // nothing may be armed; ask again
 }
 
 // Armed answers [Arm]. t0 of the grant may be read from now on.
@@ -126,15 +128,20 @@ type Opened struct {
 }
 
 // Refreshed answers [Refresh] once the kernel has acknowledged. t0 of the next
-// keep-alive may be read from now on.
+// keep-alive may be read from now on, so it doesn't wait for withdrawals: where a
+// group is lost in the course of the refresh, Refreshed comes first, and the
+// [Lapsed] once the removal has been tried. Refused thus says that a group is not
+// held any more or is being withdrawn; whether it is silent is said by Lapsed.
 type Refreshed struct {
 	Seq     uint64
-	Refused []string // these groups are not held (any more); a Lapsed says why
+	Refused []string
 }
 
 // Dropped answers [Drop]. Without Error the VIPs are silent: each address is
 // gone or the gate's shutting was acknowledged. With Error the withdrawal goes
-// on, and another Dropped follows when it has worked.
+// on, and another Dropped follows when it has worked, also where another Drop or
+// a Configure has taken the withdrawal over. Of several Drops of the same groups
+// only the last is answered then.
 type Dropped struct {
 	Seq    uint64
 	Groups []string

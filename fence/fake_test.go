@@ -26,6 +26,7 @@ type fakeKernel struct {
 	present map[VIP]bool
 
 	failRemove, failShut, failAdd, failSetUp error
+	failRemoveOf                             netip.Addr    // failRemove concerns this one alone, where set
 	slow                                     time.Duration // that a gate transaction takes, after the kernel has acted
 	reports                                  []Action
 }
@@ -121,7 +122,10 @@ func (f *fakeKernel) perform(action Action) (Done, bool) {
 			f.present[a.VIP] = true
 		}
 	case RemoveAddress:
-		if done.Err = f.failRemove; done.Err == nil {
+		if only := f.failRemoveOf; !only.IsValid() || only == a.VIP.Prefix.Addr() {
+			done.Err = f.failRemove
+		}
+		if done.Err == nil {
 			for v := range f.present {
 				if v == a.VIP || a.VIP.Interface == "" && v.Prefix.Addr() == a.VIP.Prefix.Addr() {
 					delete(f.present, v)

@@ -49,7 +49,7 @@ func (o *Owner) configure(now boottime.Instant, ev Configure) {
 		if h.phase == phaseHeld {
 			o.withdraw(now, []*holding{h}, Lapsed{Group: h.Name, Token: h.token, Cause: "the configuration of the group has changed"})
 		} else {
-			o.withdraw(now, []*holding{h}, nil)
+			o.withdraw(now, []*holding{h})
 		}
 	}
 	switch {
@@ -139,7 +139,7 @@ func (o *Owner) clear(now boottime.Instant, leftover []netip.Addr) {
 		present: targets,
 		gated:   slices.Clone(targets),
 		due:     now,
-		answer:  Configured{Seq: o.configuring.seq},
+		answers: []Action{Configured{Seq: o.configuring.seq}},
 	})
 }
 
@@ -149,9 +149,14 @@ func anywhere(address netip.Addr) VIP {
 	return VIP{Prefix: netip.PrefixFrom(address, address.BitLen())}
 }
 
-// configured ends a Configure after the first attempt of its withdrawal.
+// configured ends a Configure after the first attempt of its withdrawal. A host
+// on which something may answer without a grant isn't clean, whoever had it: also
+// a group that has left the configuration counts.
 func (o *Owner) configured(w *withdrawal, failure string) {
 	answer := Configured{Seq: o.configuring.seq, GateReason: o.configuring.gateReason, Removed: w.found}
+	if failure == "" {
+		failure = o.unsilenced()
+	}
 	if failure != "" {
 		answer.Error = "configure: " + failure
 	}
@@ -159,6 +164,20 @@ func (o *Owner) configured(w *withdrawal, failure string) {
 	o.trimManaged()
 	answer.Gate = o.gateUp && o.gateWanted
 	o.emit(answer)
+}
+
+// unsilenced says why a withdrawal has not silenced its VIPs, "" when all have.
+func (o *Owner) unsilenced() string {
+	for _, w := range o.withdrawals {
+		switch {
+		case w.silent():
+			continue
+		case w.failure == "": // it is being tried again just now
+			return "an earlier withdrawal has not succeeded yet"
+		}
+		return "an earlier withdrawal has not succeeded yet: " + w.failure
+	}
+	return ""
 }
 
 // trimManaged lets go of addresses that are neither configured nor on their

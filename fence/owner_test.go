@@ -246,6 +246,119 @@ func TestOwnerIsOverdueWhenNothingSilences(t *testing.T) {
 	}
 }
 
+// A Drop is answered without Error in the end, whatever takes its place, and not
+// before all of its groups are silent. Method: a withdrawal of two groups fails,
+// a Configure that keeps one of them begins another, which fails too.
+func TestOwnerAnswersADropThatAConfigureTookOver(t *testing.T) {
+	f := configuredFake(t)
+	f.hold("web", "db")
+	drop := Drop{Seq: 4, Groups: []string{"web", "db"}}
+	f.failRemove, f.failShut = errBusy, errBusy
+	f.step(drop)
+	f.want(f.reports, Dropped{Seq: 4, Groups: drop.Groups, Error: "no buffer space"})
+	f.reports = nil
+	f.step(Configure{Seq: 5, TTL: testTTL, Gate: true, Lifetime: true, Groups: []Group{groupA}})
+	for _, a := range f.reports {
+		if dropped, ok := a.(Dropped); ok && dropped.Error == "" {
+			t.Error("answered without Error while the VIPs answer")
+		}
+	}
+	f.reports, f.failRemove, f.failShut = nil, nil, nil
+	f.wait(retryIntervalMax)
+	f.want(f.reports, Dropped{Seq: 4, Groups: drop.Groups})
+	if !f.owner.Clean() {
+		t.Error("something is left")
+	}
+}
+
+// An answer about several groups waits for the last of them. Method: of two
+// groups one can't be silenced; the other is asked for again, which takes the
+// withdrawal of both over.
+func TestOwnerAnswersADropOnlyWhenAllItsGroupsAreSilent(t *testing.T) {
+	f := configuredFake(t)
+	f.hold("web", "db")
+	f.failRemove, f.failRemoveOf, f.failShut = errBusy, addrB, errBusy
+	f.step(Drop{Seq: 4, Groups: []string{"web", "db"}})
+	f.step(Drop{Seq: 5, Groups: []string{"web"}})
+	f.wait(5 * time.Second)
+	for _, a := range f.reports {
+		if dropped := a.(Dropped); dropped.Seq == 4 && dropped.Error == "" {
+			t.Error("Drop 4 is answered while a VIP of it answers")
+		}
+	}
+	if !f.present[vipB] {
+		t.Fatal("the VIP is gone: nothing is tested")
+	}
+	f.reports, f.failRemove, f.failShut = nil, nil, nil
+	f.wait(retryIntervalMax)
+	f.want(f.reports, Dropped{Seq: 4, Groups: []string{"web", "db"}}, Dropped{Seq: 5, Groups: []string{"web"}})
+	if f.present[vipB] {
+		t.Error("the withdrawal that was taken over has been forgotten")
+	}
+}
+
+// A retry that is under way when its group is dropped once more says nothing of
+// a silence that there isn't; asked again and again, the owner answers the last
+// question. Method: each Drop comes at a retry's instant, and everything fails.
+func TestOwnerAnswersTheLastOfRepeatedDrops(t *testing.T) {
+	f := configuredFake(t)
+	f.hold("web")
+	deadline := f.now.Add(testTTL)
+	f.failRemove, f.failShut = errBusy, errBusy
+	for seq := uint64(4); seq < 8; seq++ {
+		f.reports = nil
+		f.step(Drop{Seq: seq, Groups: []string{"web"}})
+		f.want(f.reports, Dropped{Seq: seq, Groups: []string{"web"}, Error: "no buffer space"})
+		f.now = f.now.Add(retryIntervalMin)
+	}
+	if f.owner.Overdue(deadline-1) || !f.owner.Overdue(deadline) {
+		t.Error("asking again has moved the instant from which the watchdog counts")
+	}
+	f.reports, f.failRemove, f.failShut = nil, nil, nil
+	f.wait(retryIntervalMax)
+	f.want(f.reports, Dropped{Seq: 7, Groups: []string{"web"}})
+}
+
+// A Drop of a group that has left the configuration claims no silence while the
+// withdrawal at its removal has not succeeded. Method: that withdrawal fails.
+func TestOwnerClaimsNoSilenceOfARemovedGroup(t *testing.T) {
+	f := configuredFake(t)
+	f.hold("db")
+	f.failRemove, f.failRemoveOf, f.failShut = errBusy, addrB, errBusy
+	f.step(Configure{Seq: 4, TTL: testTTL, Gate: true, Lifetime: true, Groups: []Group{groupA}})
+	f.reports = nil
+	f.step(Drop{Seq: 5, Groups: []string{"db"}})
+	f.want(f.reports,
+		Lapsed{Group: "db", Token: 7, Cause: "the configuration of the group has changed", Error: "no buffer space"},
+		Dropped{Seq: 5, Groups: []string{"db"}, Error: "no buffer space"})
+	f.reports, f.failRemove, f.failShut = nil, nil, nil
+	f.wait(retryIntervalMax)
+	f.want(f.reports,
+		Lapsed{Group: "db", Token: 7, Cause: "the configuration of the group has changed"},
+		Dropped{Seq: 5, Groups: []string{"db"}})
+}
+
+// A configuration is not answered as done while a VIP that it doesn't name may
+// answer without a grant; asked again after that has ended, it is. Method:
+// DropAll fails, as after the controller's death; the next controller's
+// configuration doesn't have the group.
+func TestOwnerOwnsUpToAnEarlierWithdrawalThatFailed(t *testing.T) {
+	f := newFake(t)
+	f.step(Configure{Seq: 1, TTL: testTTL, Gate: true, Groups: []Group{groupA}})
+	f.hold("web")
+	f.failRemove, f.failShut = errBusy, errBusy
+	f.step(DropAll{})
+	next := Configure{Seq: 9, TTL: testTTL, Gate: true, Groups: []Group{groupB}}
+	f.failRemoveOf = addrA
+	f.step(next)
+	f.want(f.reports, Configured{Seq: 9, Gate: true, Error: "configure: an earlier withdrawal has not succeeded yet: no buffer space"})
+	f.reports, f.failRemove, f.failShut = nil, nil, nil
+	f.wait(retryIntervalMax)
+	next.Seq = 10
+	f.step(next)
+	f.want(f.reports, Configured{Seq: 10, Gate: true})
+}
+
 // An opening that fails half-way is taken back before it is answered. Method:
 // the address can't be added.
 func TestOwnerTakesBackAFailedOpening(t *testing.T) {

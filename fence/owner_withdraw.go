@@ -24,7 +24,7 @@ type withdrawal struct {
 	retryAt    boottime.Instant
 	retryAfter time.Duration
 
-	answer Action // Dropped, Lapsed, Opened or Configured, or nil; nil once given without Error
+	answers []Action // Dropped, Lapsed, Opened or Configured, oldest first; until given without Error
 }
 
 // silent reports whether the VIPs can't answer any more.
@@ -33,23 +33,41 @@ func (w *withdrawal) silent() bool { return len(w.present) == 0 || w.shut }
 func (o *Owner) drop(now boottime.Instant, ev Drop) {
 	answer := Dropped{Seq: ev.Seq, Groups: ev.Groups}
 	var targets []*holding
+	unknown := false
 	for _, name := range ev.Groups {
-		if h := o.find(name); h != nil && !slices.Contains(targets, h) {
+		h := o.find(name)
+		if h == nil {
+			unknown = true
+		} else if !slices.Contains(targets, h) {
 			targets = append(targets, h)
 		}
 	}
-	// A name that is not ours any more has been withdrawn when it was removed.
-	o.withdraw(now, targets, answer)
+	w := o.closing(now, targets, answer)
+	for _, older := range o.withdrawals {
+		// A name that is not ours any more was withdrawn when it was removed. That
+		// may have failed, and nobody knows by now which addresses it had.
+		if unknown && !older.silent() {
+			w.present = append(w.present, older.present...)
+			w.gated = append(w.gated, older.present...)
+		}
+	}
+	o.begin(w)
 }
 
 func (o *Owner) dropAll(now boottime.Instant) {
-	o.withdraw(now, o.holdings, nil)
+	o.withdraw(now, o.holdings)
 }
 
-// withdraw takes the groups down and gives answer when the first attempt is
-// over; with its Error set, if it failed, and again when it has worked.
-func (o *Owner) withdraw(now boottime.Instant, targets []*holding, answer Action) {
-	w := &withdrawal{due: now, answer: answer}
+// withdraw takes the groups down and gives the answer, if one is wanted, when
+// the first attempt is over; with its Error set, if it failed, and again when it
+// has worked.
+func (o *Owner) withdraw(now boottime.Instant, targets []*holding, answer ...Action) {
+	o.begin(o.closing(now, targets, answer...))
+}
+
+// closing marks the groups as closed and lists what has to go.
+func (o *Owner) closing(now boottime.Instant, targets []*holding, answer ...Action) *withdrawal {
+	w := &withdrawal{due: now, answers: answer}
 	until := boottime.Instant(0)
 	for _, h := range targets {
 		if h.up() && (until == 0 || h.deadline.Before(until)) {
@@ -60,23 +78,72 @@ func (o *Owner) withdraw(now boottime.Instant, targets []*holding, answer Action
 	}
 	w.due = max(w.due, until) // what was granted may answer until its deadline
 	w.gated = slices.Clone(w.present)
-	o.begin(w)
+	return w
 }
 
 func (o *Owner) begin(w *withdrawal) {
-	for _, older := range o.withdrawals {
-		for _, v := range older.present {
-			if slices.ContainsFunc(w.present, sameAddress(v)) && !older.silent() {
-				w.due = min(w.due, older.due)
-			}
-		}
-	}
-	o.forget(w.present) // this one takes over
+	o.takeOver(w)
 	o.withdrawn++
 	w.number = o.withdrawn
 	w.retryAfter = retryIntervalMin
 	o.withdrawals = append(o.withdrawals, w)
 	o.attempt(w)
+}
+
+// takeOver makes w the only withdrawal of its addresses. One that shares an
+// address with it is merged whole: its answers speak for all of its addresses,
+// so they have to wait until the last of these is silent.
+func (o *Owner) takeOver(w *withdrawal) {
+	var answers []Action
+	var due boottime.Instant // of what may answer already; 0 when nothing may
+	own := slices.Clone(w.present)
+	fresh := slices.Clone(own) // of which no failed withdrawal knows since when
+	rest := func(vips []VIP) []VIP {
+		return slices.DeleteFunc(slices.Clone(vips), func(v VIP) bool { return slices.ContainsFunc(own, sameAddress(v)) })
+	}
+	o.withdrawals = slices.DeleteFunc(o.withdrawals, func(older *withdrawal) bool {
+		present, gated := rest(older.present), rest(older.gated)
+		if len(present) == len(older.present) && len(gated) == len(older.gated) {
+			return false
+		}
+		if !older.silent() {
+			if due == 0 || older.due.Before(due) {
+				due = older.due
+			}
+			fresh = slices.DeleteFunc(fresh, func(v VIP) bool { return slices.ContainsFunc(older.present, sameAddress(v)) })
+		}
+		w.present = append(w.present, present...)
+		w.gated = append(w.gated, gated...)
+		w.found = append(w.found, older.found...)
+		answers = append(answers, older.answers...)
+		return true // outcomes that are still to come find it gone
+	})
+	switch {
+	case due == 0:
+	case len(fresh) == 0: // asking again makes nothing due earlier
+		w.due = due
+	default:
+		w.due = min(w.due, due)
+	}
+	for _, answer := range w.answers {
+		answers = append(withoutSuperseded(answers, answer), answer)
+	}
+	w.answers = answers
+}
+
+// withoutSuperseded leaves out the answers to a Drop which the newest one, of the
+// same groups, makes needless: a controller that asks again and again while
+// nothing works waits for its last question, and there are no more answers than
+// there are lists of groups.
+func withoutSuperseded(answers []Action, newest Action) []Action {
+	dropped, ok := newest.(Dropped)
+	if !ok {
+		return answers
+	}
+	return slices.DeleteFunc(answers, func(answer Action) bool {
+		older, ok := answer.(Dropped)
+		return ok && slices.Equal(older.Groups, dropped.Groups)
+	})
 }
 
 // attempt removes what is left. The gate is shut after the addresses, and
@@ -147,36 +214,44 @@ func (o *Owner) attempted(now boottime.Instant, w *withdrawal) {
 	}
 }
 
-// report gives the withdrawal's answer, at most once without an error.
+// report gives the withdrawal's answers, each at most once without an error.
 func (o *Owner) report(w *withdrawal) {
 	failure := ""
 	if !w.silent() {
 		failure = w.failure
 	}
-	switch answer := w.answer.(type) {
-	case nil:
-		return
+	var unsettled []Action
+	for _, answer := range w.answers {
+		if o.give(w, answer, failure) {
+			unsettled = append(unsettled, answer)
+		}
+	}
+	w.answers = unsettled
+}
+
+// give sends one answer and reports whether it is to be given again.
+func (o *Owner) give(w *withdrawal, answer Action, failure string) (again bool) {
+	switch answer := answer.(type) {
 	case Dropped:
 		answer.Error = failure
 		o.emit(answer)
+		return failure != ""
 	case Lapsed:
 		answer.Error = failure
 		o.emit(answer)
+		return failure != ""
 	case Opened:
 		o.emit(answer) // it has failed either way
-		w.answer = nil
+		return false
 	case Configured:
 		o.configured(w, failure)
-		w.answer = nil
-	default:
-		panic(fmt.Sprintf("fence: a withdrawal can't be answered by %T", w.answer))
+		return false
 	}
-	if failure == "" {
-		w.answer = nil
-	}
+	panic(fmt.Sprintf("fence: a withdrawal can't be answered by %T", answer))
 }
 
-// forget takes the VIPs out of every withdrawal.
+// forget takes VIPs that are granted anew out of every withdrawal. They could
+// only be armed because these had silenced them, so no answer waits for them.
 func (o *Owner) forget(vips []VIP) {
 	for _, w := range o.withdrawals {
 		gone := func(v VIP) bool { return slices.ContainsFunc(vips, sameAddress(v)) }

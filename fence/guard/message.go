@@ -84,7 +84,7 @@ type Reloading struct{}
 // Stopping says that the controller has begun to stop.
 type Stopping struct{}
 
-// Configured answers [Configure]. With Error nothing may be armed.
+// Configured answers [Configure]. With Error nothing may be armed; ask again.
 type Configured struct {
 	Seq     uint64
 	Layers  Layers
@@ -111,7 +111,7 @@ type Opened struct {
 // Refreshed answers [Refresh].
 type Refreshed struct {
 	Seq     uint64
-	Refused []string // not held; where they were, a Lapsed says why
+	Refused []string // not held, or being withdrawn: then a Lapsed says why and whether they are silent
 }
 
 // Dropped answers [Drop]. Without Error the VIPs are silent; with it the guard

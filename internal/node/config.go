@@ -65,11 +65,15 @@ const (
 // Limits of a group's attempts.
 const (
 	failuresMax    = 3                // openings that fail one after another
-	unfitFor       = 10 * time.Second // how long a group then leaves the lease to others
+	unfitMin       = 10 * time.Second // for so long a group then leaves the lease to others at first
+	unfitMax       = 5 * time.Minute  // and at most: the time doubles
+	unfitForgiven  = time.Minute      // as MASTER, after which it begins anew
+	dropRetry      = time.Second      // before the guard is asked again to withdraw
 	failurePause   = 200 * time.Millisecond
 	preemptRetry   = 2 * time.Second // between two requests for a held lease
 	configureRetry = time.Second     // before a configuration that the guard refused is given again
 	strangerMemory = 10 * time.Second
+	clashMemory    = 5 * time.Second
 )
 
 func holderConfig(ttl time.Duration) consensus.HolderConfig { return consensus.NewHolderConfig(ttl) }

@@ -51,7 +51,7 @@ type store interface {
 // Controller is the shell around a [Core].
 type Controller struct {
 	options Options
-	config  *config.Config
+	config  *config.Config // the loop's alone, as it changes
 	logger  hclog.Logger
 	core    *Core
 	guard   *guard.Client
@@ -62,6 +62,8 @@ type Controller struct {
 	status  *status.Server
 	routers map[string]*router // by instance
 	started boottime.Instant
+
+	consensus config.Consensus // does not change while the node runs; for every goroutine
 
 	eventC  chan Event
 	packetC chan packet
@@ -78,6 +80,7 @@ type Controller struct {
 	late        time.Duration    // by how much this process was woken late, at worst, of late
 	lateAt      boottime.Instant // when that was
 	own         map[netip.Addr]bool
+	broken      error // why the loop had to end
 }
 
 // Open reads the configuration, joins the store and the guard. Nothing is up yet.
@@ -93,7 +96,7 @@ func Open(o Options) (*Controller, error) {
 	if loaded == nil {
 		return nil, &ConfigError{Problems: problems}
 	}
-	c.config = loaded
+	c.config, c.consensus = loaded, loaded.Consensus
 	client, err := guard.Dial(o.GuardFD)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,10 @@ type Core struct {
 // NewCore makes a core that has not started. It panics on a group without
 // instances, which config never yields.
 func NewCore(c CoreConfig) *Core {
-	core := &Core{config: c, holder: consensus.NewHolder(holderConfig(c.TTL)), table: consensus.NewTable()}
+	core := &Core{
+		config: c, holder: consensus.NewHolder(holderConfig(c.TTL)), table: consensus.NewTable(),
+		seq: uint64(c.Life), // so that no answer to an earlier life's request is taken for one to ours
+	}
 	for _, g := range c.Groups {
 		core.groups = append(core.groups, newGroup(core, g))
 	}
@@ -103,6 +106,7 @@ func (c *Core) pursue(now boottime.Instant) {
 	for _, g := range c.groups {
 		g.pursue(now)
 	}
+	c.sweep()
 	c.pursueSession(now)
 }
 
@@ -168,7 +172,9 @@ func (c *Core) request(made func(seq uint64) fence.Event) uint64 {
 func (c *Core) configure() {
 	groups := make([]fence.Group, 0, len(c.groups))
 	for _, g := range c.groups {
-		groups = append(groups, fence.Group{Name: g.config.Name, VIPs: g.config.VIPs})
+		if !g.leaving {
+			groups = append(groups, fence.Group{Name: g.config.Name, VIPs: g.config.VIPs})
+		}
 	}
 	c.ready, c.tryAgain = false, 0
 	c.configured = c.request(func(seq uint64) fence.Event {
@@ -197,8 +203,9 @@ func (c *Core) fromGuard(now boottime.Instant, report fence.Action) {
 		c.acknowledged(now, r.Seq)
 	case fence.Refreshed:
 		for _, name := range r.Refused {
-			if g := c.group(name); g != nil {
-				g.lapsed(now, fence.Lapsed{Group: name, Token: uint64(g.lease.Token), Cause: "the guard could not prolong it"})
+			// Not prolonged; whether it is silent, the guard says when asked.
+			if g := c.group(name); g != nil && g.phase == holding {
+				g.withdraw(now, drop{cause: "the guard could not prolong it"})
 			}
 		}
 		c.acknowledged(now, r.Seq)
@@ -425,15 +432,17 @@ func (c *Core) pursueReload(now boottime.Instant) {
 	if c.reload == nil || c.stopping {
 		return
 	}
-	next := c.reload
 	waiting := false
 	for _, g := range c.groups {
-		i := slices.IndexFunc(next.Groups, func(n GroupConfig) bool { return n.Name == g.config.Name })
-		switch {
-		case i < 0:
+		i := slices.IndexFunc(c.reload.Groups, func(n GroupConfig) bool { return n.Name == g.config.Name })
+		if i < 0 {
 			g.stop(now, "no longer configured")
-			waiting = waiting || g.up() || g.releasing()
-		case !slices.Equal(g.config.VIPs, next.Groups[i].VIPs) || !sameInstances(g.config, next.Groups[i]):
+			waiting = waiting || g.up()
+			continue
+		}
+		g.stopping = "" // an earlier reload may have removed it
+		g.changing = !slices.Equal(g.config.VIPs, c.reload.Groups[i].VIPs) || !sameInstances(g.config, c.reload.Groups[i])
+		if g.changing {
 			g.lose(now, "its configuration changes")
 			waiting = waiting || g.up()
 		}
@@ -441,31 +450,57 @@ func (c *Core) pursueReload(now boottime.Instant) {
 	if waiting {
 		return
 	}
+	next := *c.reload
 	c.reload = nil
-	c.adopt(now, *next)
+	c.adopt(now, next)
 }
 
 func sameInstances(a, b GroupConfig) bool {
 	return slices.EqualFunc(a.Instances, b.Instances, func(x, y InstanceConfig) bool { return x.Name == y.Name })
 }
 
+// adopt goes over to a configuration. Groups that are gone from it stay, stopped,
+// until the store has forgotten that this node serves them: else a handover could
+// name it as the successor, and nobody would answer.
 func (c *Core) adopt(now boottime.Instant, next CoreConfig) {
 	var groups []*Group
 	for _, config := range next.Groups {
-		g := c.group(config.Name)
-		if g != nil && sameInstances(g.config, config) {
-			g.reconfigure(now, config)
-		} else {
-			old := g
-			g = newGroup(c, config)
-			if old != nil {
-				g.inherit(old)
-			}
-			g.noteLease(c.table.Lease(config.Name))
+		old := c.group(config.Name)
+		if old != nil && sameInstances(old.config, config) {
+			old.reconfigure(now, config)
+			old.changing, old.leaving = false, false
+			groups = append(groups, old)
+			continue
 		}
+		g := newGroup(c, config)
+		if old != nil {
+			g.inherit(old)
+		}
+		g.noteLease(c.table.Lease(config.Name))
 		groups = append(groups, g)
+	}
+	for _, g := range c.groups {
+		gone := !slices.ContainsFunc(next.Groups, func(n GroupConfig) bool { return n.Name == g.config.Name })
+		if gone && !g.left() {
+			g.leaving = true
+			groups = append(groups, g)
+		}
 	}
 	c.groups = groups
 	c.config.Groups, c.config.Gate, c.config.Lifetime = next.Groups, next.Gate, next.Lifetime
 	c.configure()
+	c.do(Adopted{})
+}
+
+// sweep forgets groups that have left for good.
+func (c *Core) sweep() {
+	c.groups = slices.DeleteFunc(c.groups, func(g *Group) bool { return g.leaving && g.left() })
+}
+
+// left reports whether nothing in the store speaks of this node and the group any
+// more, and nothing is under way that could.
+func (g *Group) left() bool {
+	k, ok := g.candidate(g.core.config.Node)
+	standing := ok && k.Eligible && k.Session == g.core.holder.Session()
+	return !g.up() && !g.mine() && !standing && g.acquiring == 0 && g.yielded == 0 && g.standing == 0 && g.preemption.id == 0
 }

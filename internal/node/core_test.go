@@ -408,7 +408,7 @@ func TestDirectorThatCannotOpenLetsOthers(t *testing.T) {
 		t.Fatal("still holds the lease")
 	}
 	p.refuse = ""
-	p.pass(unfitFor + time.Second)
+	p.pass(unfitMin + time.Second)
 	if k, _ := p.core.group("g").candidate("n1"); !k.Eligible {
 		t.Fatal("never a candidate again")
 	}

@@ -102,6 +102,9 @@ type (
 		Token    consensus.Token // 0 where none belongs to it
 		Text     string
 	}
+	// Adopted says that a reload has been carried out: what the old configuration had
+	// up is withdrawn, and the instances are those of the new one.
+	Adopted struct{}
 	// Ended follows Stop when nothing is left to do.
 	Ended struct{}
 )
@@ -113,6 +116,7 @@ func (SessionOpened) action() {}
 func (SendAdvert) action()    {}
 func (Announce) action()      {}
 func (Note) action()          {}
+func (Adopted) action()       {}
 func (Ended) action()         {}
 
 // Level is how much a [Note] matters.

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"github.com/hafence/hafence/consensus"
 	"github.com/hafence/hafence/internal/boottime"
 	"github.com/hafence/hafence/vrrp"
@@ -47,6 +49,10 @@ type Group struct {
 	started    boottime.Instant // when every instance came up; 0 before
 	preemption preemption
 	failures   int
+	unfitFor   time.Duration    // the last time it left the lease to others for so long
+	heldSince  boottime.Instant // 0 while nothing is held
+	changing   bool             // a reload that changes it is under way
+	leaving    bool             // no longer configured; here until the store has forgotten it
 	notBefore  boottime.Instant // no claim before: the last ones failed
 	unfitUntil boottime.Instant
 	delayed    boottime.Instant // vrrp_startup_delay lasts until then
@@ -79,6 +85,8 @@ type drop struct {
 	release bool   // give the lease back afterwards
 	to      string // the successor, "" for the best candidate
 	nobody  bool   // to nobody: a stranger is MASTER
+
+	again boottime.Instant // when to ask the guard once more; 0 for never
 }
 
 // told is what the machines were last told about the lease.

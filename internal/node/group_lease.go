@@ -19,7 +19,7 @@ func (g *Group) claimed(now boottime.Instant, cause string) {
 		// Another instance of the group was first, or it is done already.
 	case g.heldBack():
 		// The last instance to claim begins it for all.
-	case g.phase != idle || !g.core.alive(now) || !g.core.ready || g.releasing() || g.fit(now) != "":
+	case g.phase != idle || !g.core.alive(now) || !g.core.ready || g.releasing() || g.changing || !g.published() || g.fit(now) != "":
 		g.refuse(now, "not possible right now")
 	default:
 		g.begin(now, cause)
@@ -80,7 +80,7 @@ func (g *Group) pursueClaim(now boottime.Instant) {
 
 func (g *Group) abandon(now boottime.Instant, cause string) {
 	g.phase = idle
-	g.notBefore = now.Add(failurePause)
+	g.notBefore = max(g.notBefore, now.Add(failurePause))
 	g.refuse(now, cause)
 }
 
@@ -105,6 +105,7 @@ func (g *Group) proposed(now boottime.Instant, p Proposed) {
 		g.released(now, p)
 	case g.standing:
 		g.standing = 0
+		g.noteClash(now, p.Result)
 		// The table shows it in a moment, or it failed: either way not at once again.
 		g.standAt = now.Add(g.core.config.TTL / retryShare)
 	case g.preemption.id:
@@ -113,7 +114,20 @@ func (g *Group) proposed(now boottime.Instant, p Proposed) {
 	}
 }
 
+// noteClash tells the operator that a VIP is configured under two names.
+func (g *Group) noteClash(now boottime.Instant, r consensus.Result) {
+	if r.Outcome != consensus.VIPHeld {
+		return
+	}
+	text := "a VIP of this group is held by " + r.Holder.Node + " under another group's name; give the group one name on every node"
+	if g.warnings.setUntil("clash", text, now.Add(clashMemory)) {
+		g.note(LevelWarn, nil, text)
+	}
+	g.notBefore = now.Add(g.core.config.TTL / 2) // each try is a log entry
+}
+
 func (g *Group) acquired(now boottime.Instant, p Proposed) {
+	g.noteClash(now, p.Result)
 	switch {
 	case p.Failure != "":
 		if g.phase == claiming && !g.mine() {
@@ -152,7 +166,7 @@ func (g *Group) opened(now boottime.Instant, r fence.Opened) {
 	}
 	switch {
 	case r.Error == "":
-		g.phase, g.failures, g.problem = holding, 0, ""
+		g.phase, g.failures, g.problem, g.heldSince = holding, 0, "", now
 		g.claim = claim{}
 		g.stepAll(now, vrrp.Granted{Token: r.Token})
 	case r.Expired && g.ours() && g.claim.renewed <= failuresMax:
@@ -180,10 +194,14 @@ func (g *Group) fail(now boottime.Instant, problem string) {
 func (g *Group) countFailure(now boottime.Instant) {
 	g.failures++
 	g.notBefore = now.Add(failurePause)
+	if g.heldSince != 0 && now.Sub(g.heldSince) > unfitForgiven {
+		g.unfitFor = 0
+	}
 	if g.failures >= failuresMax {
 		g.failures = 0
-		g.unfitUntil = now.Add(unfitFor)
-		g.note(LevelError, nil, fmt.Sprintf("leaving the lease to other nodes for %v: %s", unfitFor, g.problem))
+		g.unfitFor = min(max(unfitMin, 2*g.unfitFor), unfitMax)
+		g.unfitUntil = now.Add(g.unfitFor)
+		g.note(LevelError, nil, fmt.Sprintf("leaving the lease to other nodes for %v: %s", g.unfitFor, g.problem))
 	}
 }
 
@@ -210,8 +228,21 @@ func (g *Group) withdraw(now boottime.Instant, d drop) {
 	}
 	g.phase = dropping
 	g.drop = d
+	g.sendDrop()
+}
+
+// pursueDrop asks once more after a withdrawal that failed: its answer may have
+// been lost with another configuration.
+func (g *Group) pursueDrop(now boottime.Instant) {
+	if g.drop.again != 0 && !now.Before(g.drop.again) {
+		g.drop.again = 0
+		g.sendDrop()
+	}
+}
+
+func (g *Group) sendDrop() {
 	g.drop.seq = g.core.request(func(seq uint64) fence.Event {
-		return fence.Drop{Seq: seq, Groups: []string{g.config.Name}, Cause: d.cause}
+		return fence.Drop{Seq: seq, Groups: []string{g.config.Name}, Cause: g.drop.cause}
 	})
 }
 
@@ -237,6 +268,7 @@ func (g *Group) dropped(now boottime.Instant, r fence.Dropped) {
 	if r.Error != "" {
 		g.problem = r.Error
 		g.note(LevelError, nil, "cannot withdraw the VIPs: "+r.Error+"; the lease is kept until it works")
+		g.drop.again = now.Add(dropRetry)
 		return
 	}
 	g.silenced(now)
@@ -261,7 +293,7 @@ func (g *Group) lapsed(now boottime.Instant, r fence.Lapsed) {
 // silenced follows a withdrawal that worked: first the wire, then the store.
 func (g *Group) silenced(now boottime.Instant) {
 	d := g.drop
-	g.phase, g.drop, g.told.what = idle, drop{}, toldNothing
+	g.phase, g.drop, g.told.what, g.heldSince = idle, drop{}, toldNothing, 0
 	g.stepAll(now, vrrp.Lost{Cause: d.cause})
 	if d.release && g.ours() {
 		g.drop = d // the successor, for giveBack

@@ -22,7 +22,9 @@ func (g *Group) pursue(now boottime.Instant) {
 		g.pursueClaim(now)
 	case holding:
 		g.pursueHeld(now)
-	case idle, opening, dropping: // idle comes next; for the others the guard speaks next
+	case dropping:
+		g.pursueDrop(now)
+	case idle, opening: // idle comes next; for the other the guard speaks next
 	}
 	if g.phase == idle {
 		g.pursueIdle(now)
@@ -43,7 +45,7 @@ func (g *Group) forget(now boottime.Instant) {
 
 // instants are those before which something is not done; 0 where there is none.
 func (g *Group) instants() []*boottime.Instant {
-	return []*boottime.Instant{&g.yieldAt, &g.standAt, &g.notBefore, &g.unfitUntil, &g.delayed, &g.strangers, &g.preemption.next}
+	return []*boottime.Instant{&g.yieldAt, &g.standAt, &g.notBefore, &g.unfitUntil, &g.delayed, &g.strangers, &g.preemption.next, &g.drop.again}
 }
 
 func (g *Group) tick(now boottime.Instant) {
@@ -62,7 +64,8 @@ func (g *Group) pursueIdle(now boottime.Instant) {
 	g.settle(now, fit)
 	switch {
 	case !g.core.alive(now) || !g.core.ready:
-	case g.ours() && fit == "" && !now.Before(g.notBefore):
+	case g.changing:
+	case g.ours() && fit == "" && !now.Before(g.notBefore) && g.published():
 		g.begin(now, "the lease is ours")
 	case g.ours() && fit != "":
 		g.spend()
@@ -107,11 +110,11 @@ func (g *Group) stand(now boottime.Instant) {
 	}
 	want := consensus.SetCandidate{
 		Session: g.core.holder.Session(), Group: g.config.Name, Priority: uint8(g.config.priority()),
-		Addresses: g.sources(), Eligible: g.fit(now) == "",
+		Addresses: g.sources(), VIPs: g.vips(), Eligible: g.fit(now) == "",
 	}
 	have, ok := g.candidate(g.core.config.Node)
 	if ok && have.Session == want.Session && have.Priority == want.Priority && have.Eligible == want.Eligible &&
-		slices.Equal(have.Addresses, want.Addresses) {
+		slices.Equal(have.Addresses, want.Addresses) && slices.Equal(have.VIPs, want.VIPs) {
 		return
 	}
 	if !ok && !want.Eligible {
@@ -128,6 +131,21 @@ func (g *Group) sources() []netip.Addr {
 		}
 	}
 	return sources
+}
+
+func (g *Group) vips() []netip.Addr {
+	var vips []netip.Addr
+	for _, v := range g.config.VIPs {
+		vips = append(vips, v.Prefix.Addr())
+	}
+	return vips
+}
+
+// published reports whether the table knows what this node would answer for. A
+// lease is opened only then: the store grants no VIP under two names.
+func (g *Group) published() bool {
+	k, ok := g.candidate(g.core.config.Node)
+	return ok && k.Session == g.core.holder.Session() && slices.Equal(k.VIPs, g.vips())
 }
 
 func (g *Group) candidate(node string) (consensus.Candidate, bool) {

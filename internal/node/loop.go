@@ -23,8 +23,7 @@ func (c *Controller) loop(ctx context.Context) error {
 	defer timer.Stop()
 	defer heartbeat.Stop()
 	defer look.Stop()
-	c.followInterfaces(ctx)
-	ended := c.step(ctx, Start{})
+	ended := c.followInterfaces(ctx) || c.step(ctx, Start{})
 	for !ended {
 		c.wind(timer)
 		select {
@@ -47,19 +46,19 @@ func (c *Controller) loop(ctx context.Context) error {
 		case <-heartbeat.C:
 			c.tell(guard.Heartbeat{})
 		case <-look.C:
-			c.followInterfaces(ctx)
+			ended = c.followInterfaces(ctx)
 		case <-c.watch.Changed():
-			c.followInterfaces(ctx)
+			ended = c.followInterfaces(ctx)
 		case ask := <-c.askC:
 			ask()
 		case <-c.reloadC:
-			c.reload(ctx)
+			ended = c.reload(ctx)
 		case cause := <-c.stopC:
 			c.tell(guard.Stopping{})
 			ended = c.step(ctx, Stop{Cause: cause})
 		}
 	}
-	return nil
+	return c.broken
 }
 
 func (c *Controller) wind(timer *time.Timer) {
@@ -79,7 +78,7 @@ func (c *Controller) noteLateness() {
 		return
 	}
 	now := boottime.Now()
-	if late := now.Sub(due); late > c.config.Consensus.LeaseTTL/latenessShare && (late >= c.late || now.Sub(c.lateAt) > latenessMemory) {
+	if late := now.Sub(due); late > c.consensus.LeaseTTL/latenessShare && (late >= c.late || now.Sub(c.lateAt) > latenessMemory) {
 		c.late, c.lateAt = late, now
 		c.logger.Warn("woken late: was this host or this process paused, or is it overloaded?", "by", late.Round(time.Millisecond))
 	}
@@ -91,7 +90,11 @@ func (c *Controller) step(ctx context.Context, event Event) (ended bool) {
 	for _, action := range c.core.Step(boottime.Now(), event) {
 		switch a := action.(type) {
 		case ToGuard:
-			c.tell(c.request(a.Request))
+			// A request without an answer would be waited for in vain.
+			if err := c.guard.Send(c.request(a.Request)); err != nil {
+				c.broken = fmt.Errorf("a request did not reach the guard: %w", err)
+				ended = true
+			}
 		case Propose:
 			go c.propose(ctx, a)
 		case Ask:
@@ -108,6 +111,9 @@ func (c *Controller) step(ctx context.Context, event Event) (ended bool) {
 			}
 		case Note:
 			c.log(a)
+		case Adopted:
+			c.rebuildRouters()
+			ended = c.followInterfaces(ctx) || ended
 		case Ended:
 			ended = true
 		}
@@ -124,7 +130,7 @@ func (c *Controller) post(ctx context.Context, event Event) {
 
 // propose commits a command within one TTL; after that the core decides anew.
 func (c *Controller) propose(ctx context.Context, p Propose) {
-	within, cancel := context.WithTimeout(ctx, c.config.Consensus.LeaseTTL)
+	within, cancel := context.WithTimeout(ctx, c.consensus.LeaseTTL)
 	defer cancel()
 	result, err := c.store.Propose(within, p.Command)
 	outcome := Proposed{ID: p.ID, Result: result}
@@ -143,7 +149,7 @@ func (c *Controller) receive(ctx context.Context, p packet) bool {
 }
 
 // followInterfaces looks at every instance's interface and tells the core.
-func (c *Controller) followInterfaces(ctx context.Context) {
+func (c *Controller) followInterfaces(ctx context.Context) (ended bool) {
 	for _, i := range c.config.Instances {
 		r, ok := c.routers[i.Name]
 		if !ok {
@@ -153,8 +159,9 @@ func (c *Controller) followInterfaces(ctx context.Context) {
 		if err := r.follow(ctx, look); err != nil {
 			look.Fault = err.Error()
 		}
-		c.step(ctx, LinkChanged{Instance: i.Name, Up: look.Fault == "", Cause: look.Fault, Source: r.source(look)})
+		ended = c.step(ctx, LinkChanged{Instance: i.Name, Up: look.Fault == "", Cause: look.Fault, Source: r.source(look)}) || ended
 	}
+	return ended
 }
 
 // look says how an instance's interface is. Without one in the configuration it is

@@ -9,25 +9,24 @@ import (
 )
 
 // reload reads the configuration again. One that cannot be used changes nothing.
-func (c *Controller) reload(ctx context.Context) {
+func (c *Controller) reload(ctx context.Context) (ended bool) {
 	next, problems := config.Load(c.options.ConfigFile, c.options.Load)
 	c.logProblems(problems)
 	if next == nil {
 		c.refuseReload("the new configuration has errors; nothing was changed (see: hafence check " + c.options.ConfigFile + ")")
-		return
+		return false
 	}
 	if what := fixed(c.config, next); what != "" {
 		c.refuseReload(what + " can be changed by a restart only; nothing was changed")
-		return
+		return false
 	}
 	c.refused = ""
 	c.tell(guard.Reloading{})
 	c.config = next
-	c.rebuildRouters()
-	c.step(ctx, Reload{Config: coreConfig(next)})
-	c.followInterfaces(ctx)
+	ended = c.step(ctx, Reload{Config: coreConfig(next)})
 	c.tell(guard.Ready{Status: "running"})
 	c.logger.Info("configuration reloaded", "file", c.options.ConfigFile)
+	return ended
 }
 
 func (c *Controller) refuseReload(why string) {

@@ -27,7 +27,7 @@ func (c *Controller) report(ctx context.Context) (*status.Cluster, error) {
 	}
 	cluster := &status.Cluster{
 		Version: c.options.Version, SeenFrom: own.Name, Mode: "lease", Quorum: own.Quorum, Trouble: own.Trouble,
-		LeaseTTL: c.config.Consensus.LeaseTTL.Seconds(), Nodes: []status.Node{own}, Warnings: []string{},
+		LeaseTTL: c.consensus.LeaseTTL.Seconds(), Nodes: []status.Node{own}, Warnings: []string{},
 	}
 	if c.raft == nil {
 		cluster.Mode = "plain"
@@ -52,8 +52,8 @@ func (c *Controller) peers(ctx context.Context) []status.Node {
 	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()
 	var nodes []status.Node
-	for _, m := range c.config.Consensus.Members {
-		if m.Name != c.config.Consensus.Node {
+	for _, m := range c.consensus.Members {
+		if m.Name != c.consensus.Node {
 			nodes = append(nodes, status.Node{Name: m.Name, Witness: m.Witness})
 		}
 	}
@@ -126,7 +126,7 @@ func (c *Controller) account(now boottime.Instant) status.Node {
 	n := c.core.account(now)
 	n.Reachable, n.Version, n.Uptime = true, c.options.Version, now.Sub(c.started).Seconds()
 	n.Witness = isWitness(c.config)
-	for _, m := range c.config.Consensus.Members {
+	for _, m := range c.consensus.Members {
 		if m.Name == n.Name {
 			n.Address = m.Address.String()
 		}
@@ -200,7 +200,7 @@ func (c *Controller) warnings() []string {
 
 func (c *Controller) memberNames() []string {
 	var names []string
-	for _, m := range c.config.Consensus.Members {
+	for _, m := range c.consensus.Members {
 		names = append(names, m.Name)
 	}
 	slices.Sort(names)
@@ -223,6 +223,9 @@ func (c *Core) account(now boottime.Instant) status.Node {
 		n.Trouble = "no majority of the voters answers"
 	}
 	for _, g := range c.groups {
+		if g.leaving {
+			continue
+		}
 		n.Groups = append(n.Groups, g.account(now))
 		for _, text := range g.warnings.texts() {
 			n.Warnings = append(n.Warnings, g.config.Name+": "+text)

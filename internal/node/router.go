@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -29,6 +30,7 @@ type router struct {
 	announcers map[string]*vrrp.Announcer
 	look       track.Interface // what the socket was opened for
 	reading    sync.WaitGroup
+	deaf       *atomic.Bool // the socket's reader has ended
 
 	sent, received uint64
 	sendFailure    string // the last one, so that one failure is one log line
@@ -61,7 +63,7 @@ func (r *router) source(look track.Interface) netip.Addr {
 
 // follow opens and closes the socket as the interface comes and goes.
 func (r *router) follow(ctx context.Context, look track.Interface) error {
-	if look == r.look && (r.socket != nil) == (look.Fault == "") {
+	if look == r.look && (r.socket != nil) == (look.Fault == "") && (r.deaf == nil || !r.deaf.Load()) {
 		return nil
 	}
 	r.close()
@@ -77,9 +79,13 @@ func (r *router) follow(ctx context.Context, look track.Interface) error {
 		r.look = track.Interface{}
 		return err
 	}
-	r.socket, r.sendFailure = socket, ""
+	r.socket, r.sendFailure, r.deaf = socket, "", &atomic.Bool{}
 	r.filter.Reconfigure(filterConfig(r.config, source))
-	r.reading.Go(func() { r.read(ctx, socket) })
+	deaf := r.deaf
+	r.reading.Go(func() {
+		defer deaf.Store(true)
+		r.read(ctx, socket)
+	})
 	return nil
 }
 
@@ -88,7 +94,7 @@ func (r *router) read(ctx context.Context, socket *vrrp.Socket) {
 	for {
 		p, err := socket.Receive()
 		if err != nil {
-			return // closed, or the interface is gone: then follow hears of it
+			return // closed, or broken: then follow opens another
 		}
 		p.Payload = slices.Clone(p.Payload) // the socket uses its buffer again
 		select {

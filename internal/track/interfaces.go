@@ -15,75 +15,69 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// Interfaces watches the links and addresses of a network namespace.
+// Limits of the watch.
+const (
+	receiveRetryInterval = time.Second // between attempts to read from a socket that fails
+	listAttemptsMax      = 5           // takings of a dump that changes disturb
+)
+
+// errClosed is why nothing can be looked at after [Interfaces.Run] has ended.
+var errClosed = errors.New("the watch has ended")
+
+// Interfaces watches the links and IPv4 addresses of a network namespace. Its
+// methods may be called from any goroutine.
 type Interfaces struct {
-	handle   *netlink.Handle
-	linkC    chan netlink.LinkUpdate
-	addrC    chan netlink.AddrUpdate
-	doneC    chan struct{}
-	changedC chan struct{} // capacity 1
+	socket   *nl.NetlinkSocket // receives notifications
+	changedC chan struct{}     // capacity 1: one unread message says all there is to say
+
+	mu     sync.Mutex
+	handle *netlink.Handle // asks; nil when closed
 }
 
-// OpenInterfaces subscribes to changes.
+// OpenInterfaces subscribes to changes. [Interfaces.Run] closes what it opens.
 func OpenInterfaces() (*Interfaces, error) {
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	w := &Interfaces{
-		handle: handle, doneC: make(chan struct{}), changedC: make(chan struct{}, 1),
-		linkC: make(chan netlink.LinkUpdate, 64), addrC: make(chan netlink.AddrUpdate, 64),
-	}
-	if err := w.subscribe(); err != nil {
-		close(w.doneC)
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR)
+	if err != nil {
 		handle.Close()
-		return nil, err
+		return nil, fmt.Errorf("subscribe to interface changes: %w", err)
 	}
-	return w, nil
+	return &Interfaces{handle: handle, socket: socket, changedC: make(chan struct{}, 1)}, nil
 }
 
-func (w *Interfaces) subscribe() error {
-	// A lost notification is as good as one: whoever is told looks at everything.
-	ignore := func(error) { w.wake() }
-	if err := netlink.LinkSubscribeWithOptions(w.linkC, w.doneC, netlink.LinkSubscribeOptions{ErrorCallback: ignore}); err != nil {
-		return fmt.Errorf("watch links: %w", err)
-	}
-	if err := netlink.AddrSubscribeWithOptions(w.addrC, w.doneC, netlink.AddrSubscribeOptions{ErrorCallback: ignore}); err != nil {
-		return fmt.Errorf("watch addresses: %w", err)
-	}
-	return nil
-}
-
-// Changed receives after something may have changed.
+// Changed receives after something may have changed, also when notifications
+// were lost: whoever is told looks at everything.
 func (w *Interfaces) Changed() <-chan struct{} { return w.changedC }
 
-// Run passes changes on until ctx ends, and closes the watcher.
+// Run passes changes on until ctx ends, and closes the watcher. It returns nil,
+// and nothing else ends it: an error of the socket, such as the overflow of its
+// buffer (ENOBUFS) after a pause of the process, leaves the subscription in
+// place. It counts as a change, and is read on from after a second.
 func (w *Interfaces) Run(ctx context.Context) error {
-	defer w.handle.Close()
-	defer close(w.doneC)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case _, ok := <-w.linkC:
-			if !ok {
-				return errors.New("watch links: the subscription ended")
-			}
-		case update, ok := <-w.addrC:
-			if !ok {
-				return errors.New("watch addresses: the subscription ended")
-			}
-			if update.LinkAddress.IP.To4() == nil {
-				continue
+	stop := context.AfterFunc(ctx, w.socket.Close) // ends Receive
+	defer stop()
+	defer w.close()
+	for ctx.Err() == nil {
+		if _, _, err := w.socket.Receive(); err != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(receiveRetryInterval): // never a busy loop, whatever the error
 			}
 		}
 		w.wake()
 	}
+	return nil
 }
 
 func (w *Interfaces) wake() {
@@ -91,6 +85,14 @@ func (w *Interfaces) wake() {
 	case w.changedC <- struct{}{}:
 	default:
 	}
+}
+
+// close waits for whoever is looking: the library's handle has no lock.
+func (w *Interfaces) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handle.Close()
+	w.handle = nil
 }
 
 // Interface is what an instance needs to know of its interface.
@@ -104,6 +106,11 @@ type Interface struct {
 // Look says how an interface is at present. Addresses for which own is true are
 // passed over: a VIP is no source of advertisements.
 func (w *Interfaces) Look(name string, own func(netip.Addr) bool) Interface {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.handle == nil {
+		return Interface{Fault: fmt.Sprintf("interface %s: %v", name, errClosed)}
+	}
 	link, err := w.handle.LinkByName(name)
 	if err != nil {
 		return Interface{Fault: fmt.Sprintf("interface %s: %v", name, err)}
@@ -118,33 +125,65 @@ func (w *Interfaces) Look(name string, own func(netip.Addr) bool) Interface {
 		look.Fault = fmt.Sprintf("interface %s has no carrier", name)
 		return look
 	}
-	addrs, err := w.handle.AddrList(link, netlink.FAMILY_V4)
-	if err != nil {
+	found, err := search(
+		func() ([]netlink.Addr, error) { return w.handle.AddrList(link, netlink.FAMILY_V4) },
+		func(a netip.Addr) bool { return !own(a) })
+	switch {
+	case err != nil:
 		look.Fault = fmt.Sprintf("addresses of %s: %v", name, err)
-		return look
+	case found == nil:
+		look.Fault = fmt.Sprintf("interface %s has no IPv4 address of its own", name)
+	default:
+		look.Address = addressOf(found)
 	}
-	for _, a := range addrs {
-		if address, ok := netip.AddrFromSlice(a.IP.To4()); ok && !own(address) {
-			look.Address = address
-			return look
-		}
-	}
-	look.Fault = fmt.Sprintf("interface %s has no IPv4 address of its own", name)
 	return look
 }
 
 // Owner names the interface that has an address, "" when none has.
 func (w *Interfaces) Owner(address netip.Addr) string {
-	addrs, err := w.handle.AddrList(nil, netlink.FAMILY_V4)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.handle == nil {
+		return ""
+	}
+	found, err := search(
+		func() ([]netlink.Addr, error) { return w.handle.AddrList(nil, netlink.FAMILY_V4) },
+		func(a netip.Addr) bool { return a == address })
+	if err != nil || found == nil {
+		return ""
+	}
+	link, err := w.handle.LinkByIndex(found.LinkIndex)
 	if err != nil {
 		return ""
 	}
-	for _, a := range addrs {
-		if have, ok := netip.AddrFromSlice(a.IP.To4()); ok && have == address {
-			if link, err := w.handle.LinkByIndex(a.LinkIndex); err == nil {
-				return link.Attrs().Name
-			}
+	return link.Attrs().Name
+}
+
+// search gives the first wanted address of a dump, nil when there is none. The
+// kernel marks a dump that a change anywhere disturbed, and the library returns
+// it along with an error: it is taken again. If the last one is disturbed too,
+// what it has is believed, and only what it has not is in doubt.
+func search(dump func() ([]netlink.Addr, error), wanted func(netip.Addr) bool) (*netlink.Addr, error) {
+	var list []netlink.Addr
+	var err error
+	for range listAttemptsMax {
+		if list, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
 		}
 	}
-	return ""
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil, err
+	}
+	for i := range list {
+		if a := addressOf(&list[i]); a.IsValid() && wanted(a) {
+			return &list[i], nil
+		}
+	}
+	return nil, err
+}
+
+// addressOf gives the zero Addr for what is not IPv4.
+func addressOf(a *netlink.Addr) netip.Addr {
+	address, _ := netip.AddrFromSlice(a.IP.To4())
+	return address
 }

@@ -2,10 +2,13 @@ package track
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/hafence/hafence/test/lab"
 )
@@ -81,4 +84,102 @@ func TestInterfaceFaultsAreNoticedAndNamed(t *testing.T) {
 	until("down", faulty("is down"))
 	run("link", "del", "eth0")
 	until("gone", faulty("interface eth0: "))
+}
+
+// Notifications that were lost end nothing: the loss counts as a change, later
+// changes are noticed, and only the context's end ends Run, while somebody looks.
+// Method: a tiny receive buffer that overflows before Run begins to read.
+func TestWatchOutlivesAnOverflow(t *testing.T) {
+	lab.Require(t, "ip")
+	host, err := lab.NewHost("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	run := func(args ...string) {
+		t.Helper()
+		if err := host.Run("ip", args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var watch *Interfaces
+	if err := host.Do(func() (err error) { watch, err = OpenInterfaces(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.socket.SetReceiveBufferSize(1, false); err != nil { // the kernel takes its minimum
+		t.Fatal(err)
+	}
+	run("link", "add", "d0", "type", "veth", "peer", "name", "d1")
+	for range 10 {
+		run("link", "set", "d0", "up")
+		run("link", "set", "d0", "down")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	endedC := make(chan error, 1)
+	go func() { endedC <- watch.Run(ctx) }()
+
+	timeout := time.After(20 * time.Second)
+	own := func(netip.Addr) bool { return false }
+	for i, change := range []string{"up", "down", "up", "down"} {
+		run("link", "set", "d0", change)
+		down := change == "down"
+		for strings.Contains(watch.Look("d0", own).Fault, "is down") != down {
+			t.Fatalf("d0 is not seen %s", change)
+		}
+		select {
+		case <-watch.Changed():
+		case err := <-endedC:
+			t.Fatalf("the watch ended with the overflow: %v", err)
+		case <-timeout:
+			t.Fatalf("change %d was not noticed", i)
+		}
+	}
+
+	lookedC := make(chan struct{})
+	go func() {
+		defer close(lookedC)
+		for !strings.Contains(watch.Look("d0", own).Fault, errClosed.Error()) {
+			_ = watch.Owner(netip.IPv4Unspecified())
+		}
+	}()
+	cancel()
+	if err := <-endedC; err != nil {
+		t.Errorf("Run at the end of its context: %v", err)
+	}
+	<-lookedC
+}
+
+// A dump that a change disturbed is taken again, a bounded number of times; an
+// address in the last of them counts, and its absence is an error. Method: a
+// kernel that is disturbed so many times.
+func TestDisturbedDumpIsNoFault(t *testing.T) {
+	address, err := netlink.ParseAddr("192.0.2.1/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name      string
+		disturbed int            // dumps
+		first     []netlink.Addr // what these have
+		found     bool
+		err       error
+		dumps     int
+	}{
+		{name: "calm", found: true, dumps: 1},
+		{name: "twice", disturbed: 2, found: true, dumps: 3},
+		{name: "always, address listed", disturbed: 100, first: []netlink.Addr{*address}, found: true, dumps: listAttemptsMax},
+		{name: "always, address missing", disturbed: 100, err: netlink.ErrDumpInterrupted, dumps: listAttemptsMax},
+	} {
+		dumps := 0
+		found, err := search(func() ([]netlink.Addr, error) {
+			if dumps++; dumps <= c.disturbed {
+				return c.first, netlink.ErrDumpInterrupted
+			}
+			return []netlink.Addr{*address}, nil
+		}, func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.1") })
+		if (found != nil) != c.found || !errors.Is(err, c.err) || dumps != c.dumps {
+			t.Errorf("%s: found %v, error %v after %d dumps; want %v, %v, %d", c.name, found, err, dumps, c.found, c.err, c.dumps)
+		}
+	}
 }
