@@ -11,6 +11,10 @@ type Answer struct {
 	// Clock is the voter's boottime, for [ClockRate] and for nothing else.
 	Clock boottime.Instant `json:"clock,omitempty"`
 
+	// Last is the index of the voter's last log entry, for the placement of the
+	// leader and for nothing else.
+	Last uint64 `json:"last,omitempty"`
+
 	// The rest is the leader's alone.
 
 	Leads  bool     `json:"leads,omitempty"`  // it leads in Term and has applied Term's barrier

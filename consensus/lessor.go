@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,21 +42,28 @@ type Lessor struct {
 	patience Patience
 	term     uint64 // 0 while this node doesn't lead
 	sessions map[Session]*hearing
+
+	// Expiries proposed in doomedTerm, and when last. They outlive Depose: they may
+	// still commit, should this node be told again that it leads in that term.
+	doomed     map[Session]boottime.Instant
+	doomedTerm uint64
 }
 
 type hearing struct {
-	ttl      time.Duration
-	heard    boottime.Instant
-	doomed   bool             // its expiry has been proposed in this term
-	proposed boottime.Instant // when, last
+	ttl   time.Duration
+	heard boottime.Instant
 }
 
 // NewLessor returns a lessor that leads nothing.
 func NewLessor(p Patience) *Lessor { return &Lessor{patience: p} }
 
 // Lead begins a term. Everything committed before it has been applied (the
-// barrier of the term), and sessions is what the table then held.
+// barrier of the term), and sessions is what the table then held. Told so twice in
+// one term, it keeps what it has proposed in it.
 func (l *Lessor) Lead(now boottime.Instant, term uint64, sessions []SessionRecord) {
+	if l.doomedTerm != term {
+		l.doomed, l.doomedTerm = map[Session]boottime.Instant{}, term
+	}
 	l.term = term
 	l.sessions = make(map[Session]*hearing, len(sessions))
 	for _, s := range sessions {
@@ -84,6 +92,7 @@ func (l *Lessor) Follow(now boottime.Instant, sessions []SessionRecord) {
 		}
 	}
 	l.sessions = followed
+	maps.DeleteFunc(l.doomed, func(s Session, _ boottime.Instant) bool { return followed[s] == nil })
 }
 
 // Hear answers a keep-alive that arrived at now: whether the session lives, and
@@ -97,7 +106,7 @@ func (l *Lessor) Hear(now boottime.Instant, s Session) (yes, gone bool) {
 	if !ok {
 		return false, true
 	}
-	if h.doomed {
+	if _, doomed := l.doomed[s]; doomed {
 		return false, false
 	}
 	h.heard = max(h.heard, now)
@@ -109,10 +118,10 @@ func (l *Lessor) Hear(now boottime.Instant, s Session) (yes, gone bool) {
 func (l *Lessor) Overdue(now boottime.Instant) []Session {
 	var overdue []Session
 	for s, h := range l.sessions {
-		if now.Before(l.due(h)) {
+		if now.Before(l.due(s, h)) {
 			continue
 		}
-		h.doomed, h.proposed = true, now
+		l.doomed[s] = now
 		overdue = append(overdue, s)
 	}
 	slices.SortFunc(overdue, func(a, b Session) int { return cmp.Compare(a.Epoch, b.Epoch) })
@@ -123,17 +132,17 @@ func (l *Lessor) Overdue(now boottime.Instant) []Session {
 func (l *Lessor) Deadline() (boottime.Instant, bool) {
 	var first boottime.Instant
 	found := false
-	for _, h := range l.sessions {
-		if due := l.due(h); !found || due.Before(first) {
+	for s, h := range l.sessions {
+		if due := l.due(s, h); !found || due.Before(first) {
 			first, found = due, true
 		}
 	}
 	return first, found
 }
 
-func (l *Lessor) due(h *hearing) boottime.Instant {
-	if h.doomed {
-		return h.proposed.Add(proposalRetry)
+func (l *Lessor) due(s Session, h *hearing) boottime.Instant {
+	if proposed, doomed := l.doomed[s]; doomed {
+		return proposed.Add(proposalRetry)
 	}
 	return h.heard.Add(l.patience.of(h.ttl))
 }

@@ -71,6 +71,31 @@ func TestLessorNeverSaysYesOnceExpiryIsProposed(t *testing.T) {
 	}
 }
 
+// A second election notice of one term must not bring a doomed session back: its
+// expiry may still commit. Method: told directly again, and after a Depose.
+func TestLessorKeepsTheDoomedWhenToldTwiceThatItLeads(t *testing.T) {
+	l := NewLessor(patience)
+	a, b := record("a", 1), record("b", 2)
+	l.Lead(10*second, 5, []SessionRecord{a})
+	l.Overdue(20 * second)
+	l.Lead(20*second+1, 5, []SessionRecord{a, b})
+	if yes, gone := l.Hear(20*second+2, a.Session); yes || gone {
+		t.Fatalf("told again: yes %v, gone %v, want neither", yes, gone)
+	}
+	if yes, _ := l.Hear(20*second+2, b.Session); !yes {
+		t.Fatal("no yes for a session that nothing was proposed for")
+	}
+	l.Depose()
+	l.Lead(20*second+3, 5, []SessionRecord{a, b})
+	if yes, gone := l.Hear(20*second+4, a.Session); yes || gone {
+		t.Fatalf("deposed and told again: yes %v, gone %v, want neither", yes, gone)
+	}
+	l.Lead(20*second+5, 6, []SessionRecord{a, b})
+	if yes, _ := l.Hear(20*second+6, a.Session); !yes {
+		t.Fatal("no yes in the next term: an expiry of the term before changes nothing there")
+	}
+}
+
 func TestLessorSaysNothingWhileItDoesNotLead(t *testing.T) {
 	l := NewLessor(patience)
 	a := record("a", 1)

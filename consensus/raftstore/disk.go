@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -123,7 +125,7 @@ func explainLog(path string, err error) error {
 var ErrDamaged = errors.New("the Raft log is damaged")
 
 func damaged(path string, cause error) error {
-	return fmt.Errorf("open %s: %w (%v); while the other nodes are up, move the file away and start again: the log comes back from the leader",
+	return fmt.Errorf("open %s: %w (%v); move the file away and start again: the log comes back from the leader. One node at a time, only while the others have a quorum, and wait until \"hafence status\" shows a quorum again before the next",
 		path, ErrDamaged, cause)
 }
 
@@ -142,18 +144,37 @@ type logStore interface {
 type disk struct {
 	logStore
 	logger  hclog.Logger
-	writing atomic.Int64 // boottime.Instant of the write under way; 0 when idle
 	failure atomic.Pointer[error]
 	closeC  chan struct{}
+
+	mu      sync.Mutex
+	writing []boottime.Instant // when the writes under way began, the oldest first
 }
 
-// stalled is how long the write under way has taken, 0 when none is.
+// stalled is how long the oldest write under way has taken, 0 when none is.
 func (d *disk) stalled() time.Duration {
-	began := d.writing.Load()
-	if began == 0 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.writing) == 0 {
 		return 0
 	}
-	return boottime.Now().Sub(boottime.Instant(began))
+	return boottime.Now().Sub(d.writing[0])
+}
+
+// begin notes that a write begins; end takes what it returned.
+func (d *disk) begin() boottime.Instant {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	began := boottime.Now() // under mu: the list stays in order
+	d.writing = append(d.writing, began)
+	return began
+}
+
+func (d *disk) end(began boottime.Instant) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := slices.Index(d.writing, began)
+	d.writing = slices.Delete(d.writing, i, i+1)
 }
 
 // err is why the write under way does not succeed, nil when it may.
@@ -166,8 +187,7 @@ func (d *disk) err() error {
 
 // write performs one write until it succeeds or the store is closed.
 func (d *disk) write(what string, do func() error) error {
-	d.writing.Store(int64(boottime.Now()))
-	defer d.writing.Store(0)
+	defer d.end(d.begin())
 	for try := 0; ; try++ {
 		err := do()
 		if err == nil {

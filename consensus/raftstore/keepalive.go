@@ -31,6 +31,7 @@ func (s *Store) Ask(round uint64, session consensus.Session, answered func(conse
 				s.logger.Warn("a peer answered for another one or another question; its answer is not counted", "peer", l.node, "from", a.From)
 				return
 			}
+			s.noteLast(l.node, a.Last)
 			answered(a)
 		}()
 	}
@@ -41,12 +42,19 @@ func (s *Store) Ask(round uint64, session consensus.Session, answered func(conse
 func (s *Store) answer(question keepAlive) consensus.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := consensus.Answer{Round: question.Round, From: s.config.Node, Term: s.raft.CurrentTerm(), Clock: boottime.Now()}
+	a := consensus.Answer{Round: question.Round, From: s.config.Node, Term: s.raft.CurrentTerm(), Clock: boottime.Now(), Last: s.raft.LastIndex()}
 	if s.lessor.Term() == a.Term && s.raft.State() == raft.Leader {
 		a.Leads, a.Voters = true, s.voters()
 		a.Yes, a.Gone = s.lessor.Hear(boottime.Now(), question.Session)
 	}
 	return a
+}
+
+// noteLast remembers how far a peer's log has come, for placement.
+func (s *Store) noteLast(node string, last uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lasts[node] = last
 }
 
 // noteClock watches how fast a peer's clock runs.

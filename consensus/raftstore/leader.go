@@ -17,6 +17,7 @@ const (
 	placementPause = 2 * time.Second // between two attempts to hand leadership over
 	placementShare = 3               // a lease must have been settled for ttl / 3
 	stallShare     = 4               // the disk is looked at every ttl / 4 while leading
+	officeShare    = 2               // a leader must have applied its barrier within ttl / 2
 )
 
 // lead performs the leader's duties until ctx ends: the barrier of a new term,
@@ -26,6 +27,7 @@ func (s *Store) lead(ctx context.Context) {
 		electedC = make(chan uint64, 1) // terms whose barrier has been applied
 		timer    = time.NewTimer(idleTick)
 		placer   placer
+		elected  boottime.Instant // when Raft made this node the leader; 0 when it has not
 	)
 	defer timer.Stop()
 	for {
@@ -35,8 +37,10 @@ func (s *Store) lead(ctx context.Context) {
 			return
 		case leading := <-s.leadC:
 			if leading {
+				elected = boottime.Now()
 				go s.takeOffice(ctx, electedC)
 			} else {
+				elected = 0
 				s.depose()
 			}
 		case term := <-electedC:
@@ -45,15 +49,26 @@ func (s *Store) lead(ctx context.Context) {
 			placer.settled = boottime.Now().Add(s.config.TTL / placementShare)
 		case <-timer.C:
 		}
-		timer.Reset(s.duties(&placer))
+		timer.Reset(s.duties(&placer, elected))
 	}
 }
 
-// takeOffice waits until everything committed before this node's term is applied.
+// takeOffice waits until everything committed before this node's term is applied,
+// for as long as it leads in that term: the first write of a term may be slow, and
+// an unfinished handover refuses barriers.
 func (s *Store) takeOffice(ctx context.Context, electedC chan<- uint64) {
 	term := s.raft.CurrentTerm()
-	if err := s.raft.Barrier(barrierTimeout).Error(); err != nil {
-		return // deposed before it began
+	for s.raft.Barrier(barrierTimeout).Error() != nil {
+		if !s.link.leads(term) {
+			return // deposed before it began
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.closeC:
+			return
+		case <-time.After(proposePause):
+		}
 	}
 	select {
 	case electedC <- term:
@@ -84,21 +99,26 @@ func (s *Store) depose() {
 	}
 }
 
-// duties does what is due and returns the time until something is again.
-func (s *Store) duties(p *placer) time.Duration {
+// duties does what is due and returns the time until something is again. elected is
+// when Raft made this node the leader, 0 when it does not lead.
+func (s *Store) duties(p *placer, elected boottime.Instant) time.Duration {
 	now := boottime.Now()
 	s.mu.Lock()
 	leads := s.lessor.Term() != 0
 	overdue, term := s.lessor.Overdue(now), s.lessor.Term()
 	next, any := s.lessor.Deadline()
 	s.mu.Unlock()
-	if !leads {
+	switch {
+	case !leads && elected == 0:
 		return idleTick
+	case !leads: // elected, and without its barrier yet
+		s.muteIfUseless(now.Sub(elected))
+		return s.config.TTL / stallShare
 	}
 	for _, session := range overdue {
 		go s.expire(session, term)
 	}
-	s.muteIfStalled()
+	s.muteIfUseless(0)
 	s.place(now, p)
 	wait := s.config.TTL / stallShare
 	if any {
@@ -121,13 +141,20 @@ func (s *Store) expire(session consensus.Session, term uint64) {
 	}
 }
 
-// muteIfStalled makes room for another leader when this one's disk does not write.
-func (s *Store) muteIfStalled() {
+// muteIfUseless makes room for another leader when this one's disk does not write,
+// or when it has been waiting too long for the barrier of its term (0 when it is not
+// waiting). No leader answers keep-alives before that, so it is given up sooner.
+func (s *Store) muteIfUseless(waiting time.Duration) {
 	stalled := s.disk.stalled()
-	mute := stalled > s.config.TTL
-	if s.link.muted.Swap(mute) != mute && mute {
-		s.logger.Error("the data directory does not finish writing; leaving the leadership to another node", "for", stalled.Round(time.Millisecond))
+	mute := stalled > s.config.TTL || waiting > s.config.TTL/officeShare
+	if s.link.muted.Swap(mute) == mute || !mute {
+		return
 	}
+	if stalled > s.config.TTL/officeShare {
+		s.logger.Error("the data directory does not finish writing; leaving the leadership to another node", "for", stalled.Round(time.Millisecond))
+		return
+	}
+	s.logger.Error("elected, but nothing commits; leaving the leadership to another node", "for", waiting.Round(time.Millisecond))
 }
 
 // placer remembers when leadership was last offered to somebody.
@@ -158,8 +185,10 @@ func (s *Store) place(now boottime.Instant, p *placer) {
 	}()
 }
 
-// placement chooses the voter that should lead instead: one that holds no lease
-// and was heard from lately, a witness first.
+// placement chooses the voter that should lead instead: one that holds no lease, was
+// heard from lately, and has all that is committed; a witness first. A voter whose
+// disk stalls answers keep-alives, but its log stays behind. Raft must not be asked
+// to hand over to it: that never ends, and nothing commits meanwhile.
 func (s *Store) placement(now boottime.Instant) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,12 +200,16 @@ func (s *Store) placement(now boottime.Instant) (string, bool) {
 		return "", false
 	}
 	best, found := "", false
+	committed := s.raft.CommitIndex()
 	for _, m := range s.config.Members {
 		session, ok := s.table.Session(m.Name)
 		if !ok || holders[m.Name] {
 			continue
 		}
 		if silence, ok := s.lessor.Silence(now, session.Session); !ok || silence > s.config.TTL/2 {
+			continue
+		}
+		if s.lasts[m.Name] < committed {
 			continue
 		}
 		if !found || m.Witness {

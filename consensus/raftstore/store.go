@@ -81,6 +81,7 @@ type Store struct {
 	snapshot *consensus.Table // a copy of table for readers; nil after a change
 	lessor   *consensus.Lessor
 	clocks   map[string]*consensus.ClockRate // by peer
+	lasts    map[string]uint64               // by peer: the last log index it told
 	refusal  string                          // the last reason for which a connection was refused, for status
 	refused  time.Time                       // when that was
 }
@@ -93,7 +94,7 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{
 		config: c, logger: c.Logger, table: consensus.NewTable(), lessor: consensus.NewLessor(c.Patience), clocks: map[string]*consensus.ClockRate{},
-		asks: map[string]*lane{}, calls: map[string]*lane{}, leadC: make(chan bool, notifyBuffer),
+		lasts: map[string]uint64{}, asks: map[string]*lane{}, calls: map[string]*lane{}, leadC: make(chan bool, notifyBuffer),
 		changeC: make(chan struct{}, 1), dutyC: make(chan struct{}, 1), closeC: make(chan struct{}),
 	}
 	self, ok := s.member(c.Node)
@@ -133,7 +134,7 @@ func (s *Store) listen(address netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", address.String())
+	l, err := (&net.ListenConfig{KeepAliveConfig: keepAliveConfig}).Listen(context.Background(), "tcp", address.String())
 	if err != nil {
 		return fmt.Errorf("listen on this node's address: %w; it is the one in \"member %s\"", err, s.config.Node)
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-var errMuted = errors.New("muted: this leader's disk stalls, and another shall be elected")
+var errMuted = errors.New("muted: this leader can commit nothing, and another shall be elected")
 
-// mutable is Raft's transport with a switch. A leader whose disk stalls goes on
-// sending heartbeats, so that nobody else is elected and nothing commits; the
+// mutable is Raft's transport with a switch. A leader whose disk stalls, or
+// whose handover never ends, goes on sending heartbeats, so that nobody else is elected and nothing commits; the
 // library has no way out of that (its main loop waits for the disk). Muted, it
 // looks dead to the others, who elect a leader with a working disk.
 type mutable struct {
