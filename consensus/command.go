@@ -104,9 +104,12 @@ type (
 
 	// SetCandidate says whether, and how well, a node could serve a group.
 	SetCandidate struct {
-		Session  Session `json:"session"`
-		Group    string  `json:"group"`
-		Priority uint8   `json:"priority"`
+		Session Session `json:"session"`
+		// Order rises with every SetCandidate that a session proposes: a copy that
+		// commits late does not undo a later one.
+		Order    uint64 `json:"order,omitempty"`
+		Group    string `json:"group"`
+		Priority uint8  `json:"priority"`
 		// Addresses are the VRRP source addresses of the group's instances on the
 		// node. The first breaks ties of priority.
 		Addresses []netip.Addr `json:"addresses,omitempty"`

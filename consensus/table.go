@@ -42,6 +42,7 @@ type Candidate struct {
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	VIPs      []netip.Addr `json:"vips,omitempty"`
 	Eligible  bool         `json:"eligible"`
+	Order     uint64       `json:"order,omitempty"` // of the SetCandidate that it is from
 }
 
 // Table is the replicated state: a pure function of the commands applied to it,
@@ -203,13 +204,16 @@ func (t *Table) setCandidate(c SetCandidate) Result {
 	if outcome != OK {
 		return Result{Outcome: outcome}
 	}
+	if have := g.candidates[c.Session.Node]; have.Session == c.Session && c.Order < have.Order {
+		return Result{Outcome: Stale}
+	}
 	if g.lease.Holder == c.Session { // what is held may not grow into what another holds
 		if other, taken := t.clash(c.Group, c.VIPs); taken {
 			return Result{Outcome: VIPHeld, Holder: other}
 		}
 	}
 	g.candidates[c.Session.Node] = Candidate{
-		Session: c.Session, Node: c.Session.Node, Priority: c.Priority, Eligible: c.Eligible,
+		Session: c.Session, Node: c.Session.Node, Priority: c.Priority, Eligible: c.Eligible, Order: c.Order,
 		Addresses: slices.Clone(c.Addresses), VIPs: slices.Clone(c.VIPs),
 	}
 	if !c.Eligible && g.lease.WantedBy == c.Session {

@@ -213,3 +213,46 @@ func FuzzDecodeCommand(f *testing.F) {
 		}
 	})
 }
+
+// A copy of an earlier standing that commits late undoes nothing: it could forget a
+// VIP that is held.
+func TestLateStandingDoesNotUndoALaterOne(t *testing.T) {
+	table := NewTable()
+	s := opened(t, table, "a", 1)
+	vips := []netip.Addr{netip.MustParseAddr("192.0.2.100")}
+	table.Apply(SetCandidate{Session: s, Order: 2, Group: "g", VIPs: vips, Eligible: true})
+	if got := table.Apply(SetCandidate{Session: s, Order: 1, Group: "g", Eligible: true}); got.Outcome != Stale {
+		t.Fatalf("the copy came to %v", got.Outcome)
+	}
+	if k := table.Candidates("g")[0]; len(k.VIPs) != 1 {
+		t.Fatalf("candidate %+v", k)
+	}
+	// Another life of the node counts anew.
+	again := opened(t, table, "a", 2)
+	if got := table.Apply(SetCandidate{Session: again, Order: 1, Group: "g", Eligible: true}); got.Outcome != OK {
+		t.Fatalf("in another session: %v", got.Outcome)
+	}
+}
+
+// I1 across names: a VIP that is held under one group's name is granted under no
+// other, neither by Acquire nor to a successor.
+func TestVIPIsGrantedUnderOneNameOnly(t *testing.T) {
+	table := NewTable()
+	a, b := opened(t, table, "a", 1), opened(t, table, "b", 1)
+	vips := []netip.Addr{netip.MustParseAddr("192.0.2.100")}
+	table.Apply(SetCandidate{Session: a, Group: "old", VIPs: vips, Eligible: true})
+	table.Apply(SetCandidate{Session: b, Group: "new", VIPs: vips, Eligible: true})
+	token := table.Apply(Acquire{Session: a, Group: "old"}).Token
+	if got := table.Apply(Acquire{Session: b, Group: "new"}); got.Outcome != VIPHeld || got.Holder != a {
+		t.Fatalf("under the other name: %+v", got)
+	}
+	table.Apply(SetCandidate{Session: a, Order: 1, Group: "new", Eligible: true})
+	other := table.Apply(Acquire{Session: a, Group: "new"}).Token // without VIPs there is no clash
+	if got := table.Apply(Release{Session: a, Group: "new", Token: other, Successor: "b"}); !got.Holder.IsZero() {
+		t.Fatalf("the successor got it: %+v", got)
+	}
+	table.Apply(Release{Session: a, Group: "old", Token: token})
+	if got := table.Apply(Acquire{Session: b, Group: "new"}); got.Outcome != OK {
+		t.Fatalf("once it is free: %v", got.Outcome)
+	}
+}

@@ -120,6 +120,7 @@ func (g *Group) stand(now boottime.Instant) {
 	if !ok && !want.Eligible {
 		return // nothing to take back
 	}
+	want.Order = g.core.proposals + 1 // the number that it will have
 	g.standing = g.core.propose(want)
 }
 

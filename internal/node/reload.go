@@ -36,8 +36,8 @@ func (c *Controller) refuseReload(why string) {
 }
 
 // fixed names the first part that differs and that a running node cannot change,
-// "" when there is none. A cluster's members, keys and times are agreed between
-// its nodes; they change one restart at a time.
+// "" when there is none. A cluster's keys and times are agreed between its
+// nodes and change one restart at a time; its members cannot be changed yet.
 func fixed(have, want *config.Config) string {
 	switch {
 	case have.ConsensusOff != want.ConsensusOff || !reflect.DeepEqual(have.Consensus, want.Consensus):
