@@ -58,6 +58,15 @@ func (n *Node) Running() bool {
 	}
 }
 
+// Processes are the IDs of the node's processes: the guard and what it started.
+func (n *Node) Processes() ([]int, error) {
+	if !n.Running() {
+		return nil, nil
+	}
+	children, err := descendants(n.guard.Process.Pid)
+	return append([]int{n.guard.Process.Pid}, children...), err
+}
+
 // Start starts hafence on the node, unless it is running.
 func (n *Node) Start() error {
 	if n.Running() {

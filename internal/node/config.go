@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hafence/hafence/consensus"
 	"github.com/hafence/hafence/fence"
 	"github.com/hafence/hafence/vrrp"
 )
@@ -57,9 +56,7 @@ const (
 	staggerShare = 15 // a candidate waits ttl / 15 for each better one
 	retryShare   = 30 // before a proposal is made again: ttl / 30
 	inUseShare   = 4  // before a session is asked for again whose name is in use: each try is a log entry
-	claimShare   = 1  // a claim that takes longer than the TTL is given up
-
-	stopShare = 2 // a graceful stop that takes longer than 2 × ttl is cut short
+	stopShare    = 2  // a graceful stop that takes longer than 2 × ttl is cut short
 )
 
 // Limits of a group's attempts.
@@ -75,5 +72,3 @@ const (
 	strangerMemory = 10 * time.Second
 	clashMemory    = 5 * time.Second
 )
-
-func holderConfig(ttl time.Duration) consensus.HolderConfig { return consensus.NewHolderConfig(ttl) }

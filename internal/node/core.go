@@ -44,7 +44,7 @@ type Core struct {
 // instances, which config never yields.
 func NewCore(c CoreConfig) *Core {
 	core := &Core{
-		config: c, holder: consensus.NewHolder(holderConfig(c.TTL)), table: consensus.NewTable(),
+		config: c, holder: consensus.NewHolder(consensus.NewHolderConfig(c.TTL)), table: consensus.NewTable(),
 		seq: uint64(c.Life), // so that no answer to an earlier life's request is taken for one to ours
 	}
 	for _, g := range c.Groups {
@@ -396,7 +396,7 @@ func (c *Core) stop(now boottime.Instant, cause string) {
 	}
 	c.stopping, c.stopEnd = true, now.Add(stopShare*c.config.TTL)
 	for _, g := range c.groups {
-		g.stop(now, cause)
+		g.stop(cause)
 	}
 }
 

@@ -16,7 +16,7 @@ func (c *Core) pursueReload(now boottime.Instant) {
 	for _, g := range c.groups {
 		i := slices.IndexFunc(c.reload.Groups, func(n GroupConfig) bool { return n.Name == g.config.Name })
 		if i < 0 {
-			g.stop(now, "no longer configured")
+			g.stop("no longer configured")
 			waiting = waiting || g.up()
 			continue
 		}

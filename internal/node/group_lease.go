@@ -36,7 +36,7 @@ func (g *Group) heldBack() bool {
 // one time, for the opening needs a keep-alive after the first and the second.
 func (g *Group) begin(now boottime.Instant, cause string) {
 	g.phase = claiming
-	g.claim = claim{cause: cause, gaveUp: now.Add(claimShare * g.core.config.TTL)}
+	g.claim = claim{cause: cause, gaveUp: now.Add(g.core.config.TTL)}
 	g.arm()
 	if !g.ours() && g.acquiring == 0 {
 		g.acquiring = g.core.propose(consensus.Acquire{Session: g.core.holder.Session(), Group: g.config.Name})
@@ -256,7 +256,7 @@ func (g *Group) lose(now boottime.Instant, cause string) {
 }
 
 // stop ends the group's part on this node.
-func (g *Group) stop(now boottime.Instant, cause string) {
+func (g *Group) stop(cause string) {
 	g.stopping = cause
 }
 

@@ -6,8 +6,7 @@
 // its far end at the switch, where a test can cut it or listen. A switch also
 // parts two ports from each other, or blocks one protocol between them
 // ([Switch.Part], [Switch.Block], [Switch.Join]). Namespaces are
-// anonymous unless they are named on purpose, so that nothing is left behind
-// however the process ends.
+// anonymous, so that nothing is left behind however the process ends.
 //
 // Everything here needs root. Tests begin with [Require], which skips without
 // it, or fails when HAFENCE_REQUIRE_LAB=1.

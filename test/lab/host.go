@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -22,21 +21,14 @@ type Host struct {
 	Name string
 
 	ns    netns.NsHandle
-	named bool
 	workC chan func() // performed by the host's thread, one at a time
 	doneC chan struct{}
 	once  sync.Once
 }
 
 // NewHost makes an anonymous host: it vanishes with this process.
-func NewHost(name string) (*Host, error) { return newHost(name, false) }
-
-// NewNamedHost makes a host that `ip netns exec NAME` can enter. It outlives
-// this process unless [Host.Close] is called.
-func NewNamedHost(name string) (*Host, error) { return newHost(name, true) }
-
-func newHost(name string, named bool) (*Host, error) {
-	h := &Host{Name: name, named: named, workC: make(chan func()), doneC: make(chan struct{})}
+func NewHost(name string) (*Host, error) {
+	h := &Host{Name: name, workC: make(chan func()), doneC: make(chan struct{})}
 	startedC := make(chan error)
 	go h.live(startedC)
 	if err := <-startedC; err != nil {
@@ -54,11 +46,7 @@ func (h *Host) live(startedC chan<- error) {
 	runtime.LockOSThread()
 	defer close(h.doneC)
 	var err error
-	if h.named {
-		h.ns, err = netns.NewNamed(h.Name)
-	} else {
-		h.ns, err = netns.New()
-	}
+	h.ns, err = netns.New()
 	startedC <- err
 	if err != nil {
 		return
@@ -126,19 +114,14 @@ func (h *Host) Output(name string, args ...string) ([]byte, error) {
 // Handle is the namespace, for calls that move something into it.
 func (h *Host) Handle() netns.NsHandle { return h.ns }
 
-// Close ends the host's thread and with it the processes started on it, and
-// removes the namespace's name. A second call does nothing.
+// Close ends the host's thread and with it the processes started on it. A second
+// call does nothing.
 func (h *Host) Close() error {
 	var err error
 	h.once.Do(func() {
 		close(h.workC)
 		<-h.doneC
 		err = h.ns.Close()
-		if h.named {
-			if removeErr := netns.DeleteNamed(h.Name); removeErr != nil && !errors.Is(removeErr, os.ErrNotExist) {
-				err = errors.Join(err, removeErr)
-			}
-		}
 	})
 	return err
 }

@@ -35,15 +35,6 @@ func NewSwitch() (*Switch, error) {
 	return powerOn(h)
 }
 
-// NewNamedSwitch makes a switch whose namespace has a name.
-func NewNamedSwitch(name string) (*Switch, error) {
-	h, err := NewNamedHost(name)
-	if err != nil {
-		return nil, err
-	}
-	return powerOn(h)
-}
-
 func powerOn(h *Host) (*Switch, error) {
 	err := h.Do(func() error {
 		snooping := false // VRRP's group must reach every port at once
