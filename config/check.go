@@ -17,6 +17,11 @@ type checker struct {
 	off     *node           // "consensus off"
 	seen    map[string]*node
 
+	servers      []*serverDraft // virtual_server blocks, in order
+	serverGroups map[string]*serverGroup
+	trackFiles   map[string]*TrackFile
+	sync         *syncDraft // lvs_sync_daemon; nil without
+
 	suggested int // times that a name was compared with all others
 }
 
@@ -140,6 +145,8 @@ func (c *checker) top(root *node) {
 		c.finishInstance(d)
 	}
 	c.finishGroups()
+	c.finishSync()
+	c.finishServers()
 	c.across(root)
 }
 
@@ -149,9 +156,18 @@ var topSetters = map[string]setter[Config]{
 		c.noArgs(n)
 		walk(c, "global_defs", n.children, &v.Global, globalSetters)
 	},
-	"vrrp_instance":   (*checker).instance,
-	"vrrp_sync_group": (*checker).syncGroup,
-	"consensus":       (*checker).consensus,
+	"vrrp_instance":        (*checker).instance,
+	"vrrp_sync_group":      (*checker).syncGroup,
+	"virtual_server":       (*checker).virtualServer,
+	"virtual_server_group": (*checker).virtualServerGroup,
+	"track_file":           (*checker).trackFile,
+	"vrrp_track_file":      (*checker).trackFile,
+	"bfd_instance":         (*checker).bfdInstance,
+	"SSL": func(c *checker, n *node, v *Config) {
+		c.noArgs(n)
+		walk(c, "SSL", n.children, &v.LVS.TLS, sslSetters)
+	},
+	"consensus": (*checker).consensus,
 	"fence": func(c *checker, n *node, v *Config) {
 		c.noArgs(n)
 		walk(c, "fence", n.children, &v.Fence, fenceSetters)

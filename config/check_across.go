@@ -14,13 +14,15 @@ func (c *checker) across(root *node) {
 		// A node without a keyword can't be: instances have one.
 		c.errorf(c.drafts[0].node.pos(), exampleConsensus(c.config.Consensus.Node),
 			"there is a vrrp_instance but no consensus block: nothing would keep two nodes from answering for one virtual address")
+	case len(c.drafts) == 0 && !hasConsensus(root) && len(c.config.VirtualServers) > 0:
+		c.config.ConsensusOff = true // nobody to vote with, and nothing to vote on
 	case len(c.drafts) == 0 && c.cluster == nil && !c.failed(): // else the errors say more
 		at := pos{file: c.first(), line: 1, col: 1}
 		if len(root.children) > 0 {
 			at = root.children[0].pos()
 		}
-		c.errorf(at, "", "there is neither a vrrp_instance nor a consensus block: nothing to do")
-	case len(c.drafts) == 0 && c.cluster != nil && !c.witness() && c.off == nil:
+		c.errorf(at, "", "there is no vrrp_instance, virtual_server or consensus block: nothing to do")
+	case len(c.drafts) == 0 && len(c.config.VirtualServers) == 0 && c.cluster != nil && !c.witness() && c.off == nil:
 		c.warnf(c.cluster.node.pos(), "", "there is no vrrp_instance: this node only votes")
 	}
 }

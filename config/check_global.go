@@ -33,6 +33,13 @@ var globalSetters = map[string]setter[Global]{
 		}
 		v.MulticastIPv4 = addr
 	},
+	"script_user":              func(c *checker, n *node, v *Global) { v.ScriptUser, v.ScriptGroup = c.userGroup(n) },
+	"checker_log_all_failures": func(c *checker, n *node, _ *Global) { c.flag(n, func(on bool) { c.config.LVS.LogFailures = on }) },
+	"rs_init_notifies":         func(c *checker, _ *node, _ *Global) { c.config.LVS.InitNotify = true },
+	"lvs_flush_on_stop":        func(c *checker, _ *node, _ *Global) { c.config.LVS.FlushOnStop = true },
+	"lvs_flush_onstop":         func(c *checker, _ *node, _ *Global) { c.config.LVS.FlushOnStop = true },
+	"lvs_sync_daemon":          (*checker).syncDaemon,
+	"lvs_timeouts":             (*checker).ipvsTimeouts,
 	"vrrp_startup_delay": func(c *checker, n *node, v *Global) {
 		if d, ok := c.seconds(n, false); ok {
 			v.StartupDelay = d

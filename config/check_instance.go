@@ -66,6 +66,8 @@ var instanceSetters = map[string]setter[draft]{
 	"preempt_delay":        func(c *checker, n *node, d *draft) { d.PreemptDelay, _ = c.seconds(n, false) },
 	"accept":               func(*checker, *node, *draft) {},
 
+	"lvs_sync_daemon_interface": (*checker).oldSyncInterface,
+
 	"garp_master_delay":          func(c *checker, n *node, d *draft) { c.delay(n, &d.GARP.Delay) },
 	"garp_master_repeat":         func(c *checker, n *node, d *draft) { c.count(n, &d.GARP.Repeat) },
 	"garp_master_refresh":        func(c *checker, n *node, d *draft) { c.delay(n, &d.GARP.Refresh) },

@@ -57,6 +57,17 @@ func TestTableAndSettersAgree(t *testing.T) {
 		"tls":             slices.Sorted(maps.Keys(tlsSetters)),
 		"fence":           slices.Sorted(maps.Keys(fenceSetters)),
 		"status":          slices.Sorted(maps.Keys(statusSetters)),
+		"virtual_server":  slices.Sorted(maps.Keys(serverSetters)),
+		"real_server":     slices.Sorted(maps.Keys(realSetters)),
+		"url":             slices.Sorted(maps.Keys(urlSetters)),
+		"host":            slices.Sorted(maps.Keys(connectionSetters)),
+		"SSL":             slices.Sorted(maps.Keys(sslSetters)),
+		"track_file":      slices.Sorted(maps.Keys(trackFileSetters)),
+		"vrrp_track_file": slices.Sorted(maps.Keys(trackFileSetters)),
+		"bfd_instance":    slices.Sorted(maps.Keys(bfdSetters)),
+	}
+	for kind, keywords := range checkSetters {
+		setters[kind] = slices.Sorted(maps.Keys(keywords))
 	}
 	done := map[string][]string{}
 	for block, keywords := range index() {

@@ -11,10 +11,10 @@ const (
 	whyFiles     = "it names keepalived's own files"
 	whyBuffers   = "hafence sizes its socket buffers itself"
 	whyFirewall  = "hafence has its own packet gate"
-	whyScripts   = "this version runs no scripts"
+	whyScripts   = "this version runs no scripts but those of health checks"
 	whyNotify    = "this version runs no scripts: the VIP moves without telling them"
 	whyReload    = "hafence always checks a new configuration before it acts on it"
-	whyIPVS      = "it only matters with virtual_server"
+	whyOneByOne  = "every address of a group is a service of its own"
 	whyReceive   = "it only changes which advertisements are looked at more closely, and the lease decides who is MASTER"
 	whyHealing   = "it heals the time after two were MASTER, which the lease rules out"
 	whyVersion3  = "it only matters with version 3"
@@ -23,7 +23,6 @@ const (
 	whyNamespace = "start hafence within the network namespace instead"
 	whyNetwork   = "addresses, routes and rules that stay belong in the host's network configuration"
 	whyTracking  = "tracking is not there yet"
-	whyLVS       = "virtual servers and health checks are not there yet"
 )
 
 // globalKeywords are the top level and global_defs, as far as they are neither
@@ -129,8 +128,7 @@ var globalKeywords = []section{
 		{Name: "reload_file", Args: "[FILE]", Doc: "file that stands while a reload reads"},
 	}},
 	{in: inGlobal, use: Ignored, reason: whyScripts, rows: []Keyword{
-		{Name: "script_user", Args: "USER [GROUP]", Doc: "who runs scripts"},
-		{Name: "enable_script_security", Doc: "refuse scripts others could change"},
+		{Name: "enable_script_security", Doc: "refuse scripts others could change", Reason: "keep scripts and their directories where only their user can write"},
 		{Name: "use_symlink_paths", Doc: "keep symbolic links in paths of scripts"},
 		{Name: "set_supplementary_groups", Doc: "groups of scripts"},
 		{Name: "startup_script", Args: "SCRIPT [USER [GROUP]]", Doc: "run before the start"},

@@ -35,8 +35,13 @@ const (
 	nodeBytesMax      = 63   // members: a DNS label
 	socketBytesMax    = 107  // sun_path − 1 (linux/un.h)
 	votersMax         = 5
-	priorityOwner     = 255 // RFC 3768 §5.3.4
-	priorityDefault   = 100 // RFC 3768 §5.3.4
+	priorityOwner     = 255     // RFC 3768 §5.3.4
+	priorityDefault   = 100     // RFC 3768 §5.3.4
+	argumentsMax      = 255     // words of a script's command line
+	groupServicesMax  = 65536   // services of a virtual_server_group, ranges expanded
+	servicesMax       = 1 << 17 // services of a host
+	destinationsMax   = 1 << 20 // real servers times services of a host
+	checksMax         = 1 << 17 // health checks of a host
 )
 
 // Defaults. Those of keepalived are keepalived.conf(5)'s.
@@ -61,4 +66,21 @@ const (
 	garpRepeatDefault     = 5
 	garpRefreshRepeat     = 1
 	multicastDefault      = "224.0.0.18" // RFC 3768 §5.2.2
+
+	schedulerDefault     = "wlc"
+	methodDefault        = "NAT"
+	persistenceDefault   = 360 * time.Second // IP_VS_TEMPLATE_TIMEOUT (net/ip_vs.h)
+	checkIntervalDefault = 60 * time.Second
+	checkTimeoutDefault  = 5 * time.Second
+	retryDefault         = 1
+	retryDNSDefault      = 3
+	retryDelayDefault    = time.Second
+	retryDelayWebDefault = 3 * time.Second
+	replyLengthDefault   = 255
+	heloDefault          = "smtpchecker.keepalived.org"
+	bfdIntervalDefault   = 10 * time.Millisecond
+	bfdIdleDefault       = time.Second
+	bfdMultiplierDefault = 5
+	bfdTTLDefault        = 255
+	bfdHopLimitDefault   = 64
 )

@@ -45,7 +45,8 @@ func Parse(name string, text []byte, opts Options) (*Config, []Problem) {
 	}
 	r := newReport()
 	root := parseTree(r, name, text, opts)
-	c := &checker{report: r, id: opts.ID, node: opts.Node, config: defaults(host), seen: map[string]*node{}}
+	c := &checker{report: r, id: opts.ID, node: opts.Node, config: defaults(host), seen: map[string]*node{},
+		serverGroups: map[string]*serverGroup{}, trackFiles: map[string]*TrackFile{}}
 	if opts.Node != "" {
 		c.config.Consensus.Node = opts.Node
 	}

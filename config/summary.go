@@ -6,7 +6,8 @@ import (
 )
 
 // Summary says in a line what a configuration has:
-// "1 instance, 1 group, 3 members (1 witness), 1 virtual address; this node is lb1, lease 1.5s".
+// "1 instance, 1 group, 3 members (1 witness), 1 virtual address; this node is lb1, lease 1.5s",
+// with "1 virtual server, 2 real servers, 2 checks" before the semicolon where there are any.
 func Summary(c *Config) string {
 	grouped, addresses, witnesses := 0, 0, 0
 	for _, g := range c.SyncGroups {
@@ -30,9 +31,25 @@ func Summary(c *Config) string {
 		}
 		parts = append(parts, members)
 	}
-	s := strings.Join(append(parts, plural(addresses, "virtual address")), ", ")
+	parts = append(parts, plural(addresses, "virtual address"))
+	if len(c.VirtualServers) > 0 {
+		parts = append(parts, serverSummary(c))
+	}
+	s := strings.Join(parts, ", ")
 	if c.ConsensusOff {
 		return s + "; consensus off"
 	}
 	return s + fmt.Sprintf("; this node is %s, lease %v", c.Consensus.Node, c.Consensus.LeaseTTL)
+}
+
+// serverSummary counts virtual servers and what is behind them.
+func serverSummary(c *Config) string {
+	reals, checks := 0, 0
+	for _, v := range c.VirtualServers {
+		reals += len(v.RealServers)
+		for _, r := range v.RealServers {
+			checks += len(r.Checks)
+		}
+	}
+	return strings.Join([]string{plural(len(c.VirtualServers), "virtual server"), plural(reals, "real server"), plural(checks, "check")}, ", ")
 }

@@ -18,6 +18,11 @@ type Config struct {
 	Instances    []Instance
 	SyncGroups   []SyncGroup
 	ConsensusOff bool // "consensus off": a plain VRRP router, no lease (DESIGN §4)
+
+	VirtualServers []VirtualServer
+	LVS            LVS
+	TrackFiles     []TrackFile
+	BFDInstances   []BFDInstance
 }
 
 // Global is keepalived's global_defs, as far as hafence acts on it.
@@ -27,6 +32,8 @@ type Global struct {
 	GARP          GARP
 	MulticastIPv4 netip.Addr // default 224.0.0.18
 	StartupDelay  time.Duration
+	ScriptUser    string // "": keepalived_script where it exists, else root
+	ScriptGroup   string // "": that of the user
 }
 
 // GARP is keepalived's schedule of gratuitous ARP (keepalived.conf(5), garp_*).
