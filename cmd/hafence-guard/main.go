@@ -1,5 +1,6 @@
 // Command hafence-guard starts the controller, holds the virtual IP addresses
-// for it, and takes them away when it dies. Users start it with `hafence run`.
+// for it, and takes them away when it dies; where there are virtual servers it
+// starts the checker, too. Users start it with `hafence run`.
 //
 //	hafence-guard [-run-dir DIR] -- PROGRAM [ARGUMENT...]
 package main
@@ -23,7 +24,8 @@ const (
 
 const usage = `usage: hafence-guard [-run-dir DIR] -- PROGRAM [ARGUMENT...]
 
-Starts PROGRAM, the controller, and holds the virtual IP addresses for it.
+Starts PROGRAM controller ARGUMENT..., and holds the virtual IP addresses for it;
+where there are virtual servers also PROGRAM checker ARGUMENT...
 Users don't need to call this: hafence run does.
 
   -run-dir DIR   where the lock of the network namespace is kept
@@ -47,8 +49,10 @@ func run(args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "hafence-guard: no program to start\nhint: hafence run CONFIGURATION starts guard and controller together")
 		return exitUsage
 	}
+	child := func(role string) []string { return append([]string{flags.Arg(0), role}, flags.Args()[1:]...) }
 	code, err := guard.Run(guard.Options{
-		Command: flags.Args(),
+		Command: child("controller"),
+		Checker: child("checker"),
 		RunDir:  *runDir,
 		Log:     hclog.New(&hclog.LoggerOptions{Name: "guard", Output: stderr}),
 	})

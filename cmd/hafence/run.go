@@ -90,7 +90,7 @@ func becomeGuard(stderr io.Writer, file string, load loadFlags, runDir string) e
 			return failed(fmt.Errorf("run: %s is neither beside %s nor in PATH", guardProgram, self), "install both programs into one directory")
 		}
 	}
-	args := append([]string{program, "-run-dir", runDir, "--", self, "controller"}, load.arguments()...)
+	args := append([]string{program, "-run-dir", runDir, "--", self}, load.arguments()...)
 	err = syscall.Exec(program, append(args, file), os.Environ())
 	return failed(fmt.Errorf("run: start %s: %w", program, err), "")
 }

@@ -6,25 +6,24 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 )
 
-// process is a running controller: its end of the socket, and the goroutines
-// that wait for it.
+// process is a running child: its end of the socket, and the goroutines that
+// wait for it.
 type process struct {
 	command *exec.Cmd
 	client  *Client
 	group   sync.WaitGroup
 }
 
-// startProcess starts the controller with its end of a fresh socket pair as FD.
+// startProcess starts a child with its end of a fresh socket pair as FD.
 // Its messages and its end come as events on eventC, each with the process it
 // belongs to, until doneC is closed.
-func startProcess(argv []string, protected bool, eventC chan<- childEvent, doneC <-chan struct{}) (*process, error) {
-	own, theirs, err := pair()
+func startProcess(name string, argv []string, eventC chan<- childEvent, doneC <-chan struct{}) (*process, error) {
+	own, theirs, err := pair(name)
 	if err != nil {
 		return nil, err
 	}
@@ -37,11 +36,7 @@ func startProcess(argv []string, protected bool, eventC chan<- childEvent, doneC
 	err = p.command.Start()
 	_ = theirs.Close() // only the child may hold it, or its death would not be seen
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the controller: %w", err), own.Close())
-	}
-	if protected {
-		// Inherited is the guard's score. The child may be gone already.
-		_ = setOOMScore(strconv.Itoa(p.command.Process.Pid), oomScoreController)
+		return nil, errors.Join(fmt.Errorf("start the %s: %w", name, err), own.Close())
 	}
 	report := func(event Event) bool {
 		select {

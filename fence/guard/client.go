@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FD is the controller's file descriptor of the socket to its guard.
+// FD is a child's file descriptor of the socket to its guard.
 const FD = 3
 
 // sendTimeout bounds how long a full socket may hold up the sender. Some
@@ -100,13 +100,13 @@ func (c *Client) Receive() (Message, error) {
 // Close closes the socket: the other side sees io.EOF.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// pair makes the two ends: the guard's, and a file for the child.
-func pair() (*Client, *os.File, error) {
+// pair makes the two ends: the guard's, and a file for the child of that name.
+func pair(name string) (*Client, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
 	}
-	child := os.NewFile(uintptr(fds[1]), "controller")
+	child := os.NewFile(uintptr(fds[1]), name)
 	own, err := NewClient(os.NewFile(uintptr(fds[0]), "guard"))
 	if err != nil {
 		return nil, nil, errors.Join(err, child.Close())

@@ -109,7 +109,7 @@ func TestLargestConfigurationFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, theirs, err := pair()
+	own, theirs, err := pair("controller")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func FuzzDecode(f *testing.F) {
 // The two ends hear each other, an oversize datagram is one error and no more,
 // and a dead end is io.EOF. Method: a socket pair.
 func TestClientHearsTheEnd(t *testing.T) {
-	own, file, err := pair()
+	own, file, err := pair("controller")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestClientHearsTheEnd(t *testing.T) {
 // A deaf reader doesn't hold up the sender for long. Method: send without
 // anybody reading until it fails.
 func TestSendDoesNotBlock(t *testing.T) {
-	own, file, err := pair()
+	own, file, err := pair("controller")
 	if err != nil {
 		t.Fatal(err)
 	}

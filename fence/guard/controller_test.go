@@ -32,6 +32,9 @@ type script struct {
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(fakeEnvironment); dir != "" {
+		if os.Args[1] == "checker" {
+			os.Exit(fakeChecker(dir))
+		}
 		os.Exit(fakeController(dir))
 	}
 	code := m.Run()
@@ -52,13 +55,7 @@ func fakeController(dir string) int {
 	if err != nil {
 		return 99
 	}
-	life := 1
-	for ; ; life++ {
-		if _, err := os.Stat(trace(dir, "pid", life)); err != nil {
-			break
-		}
-	}
-	leave(dir, "pid", life, os.Getpid())
+	life := begin(dir, "pid")
 	if s.ExitCode != 0 {
 		return s.ExitCode
 	}
@@ -69,6 +66,49 @@ func fakeController(dir string) int {
 	}
 	c := &fakeLife{dir: dir, life: life, script: s, client: client}
 	return c.live()
+}
+
+// fakeChecker beats its heart until it is asked to stop or its guard is gone.
+func fakeChecker(dir string) int {
+	life := begin(dir, "checker")
+	client, err := Dial(FD)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 98
+	}
+	_ = client.Send(Heartbeat{})
+	leave(dir, "checker-beating", life, true)
+	closedC := make(chan struct{})
+	go func() {
+		defer close(closedC)
+		_, _ = client.Receive()
+	}()
+	terminateC := make(chan os.Signal, 1)
+	signal.Notify(terminateC, syscall.SIGTERM)
+	for {
+		select {
+		case <-terminateC:
+			return 0
+		case <-closedC:
+			leave(dir, "checker-closed", life, true)
+			return 1
+		case <-time.After(50 * time.Millisecond):
+			_ = client.Send(Heartbeat{})
+		}
+	}
+}
+
+// begin leaves this process's number as the trace of its life, and says which one
+// that is.
+func begin(dir, what string) (life int) {
+	life = 1
+	for ; ; life++ {
+		if _, err := os.Stat(trace(dir, what, life)); err != nil {
+			break
+		}
+	}
+	leave(dir, what, life, os.Getpid())
+	return life
 }
 
 func trace(dir, what string, life int) string {

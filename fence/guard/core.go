@@ -56,7 +56,8 @@ const (
 type Core struct {
 	owner *fence.Owner
 
-	child    child
+	child    child   // the controller
+	checker  checker // where there are virtual servers
 	stop     stop
 	watchdog watchdog
 	service  petting // systemd's watchdog
@@ -98,6 +99,7 @@ type stop struct {
 	code       int
 	killAt     boottime.Instant // of a child that doesn't stop
 	withdrawBy boottime.Instant // 0: the child is not gone yet
+	expired    bool             // withdrawBy has passed; what is left is the checker's end
 	done       bool
 }
 
@@ -119,6 +121,7 @@ func NewCore(serviceWatchdog time.Duration) *Core {
 	return &Core{
 		owner:   fence.NewOwner(),
 		child:   child{phase: childNone},
+		checker: checker{child: child{phase: childNone}},
 		service: petting{interval: serviceWatchdog / watchdogPetsPerTimeout},
 	}
 }
@@ -137,6 +140,8 @@ func (c *Core) Step(now boottime.Instant, event Event) []Action {
 		c.childEnded(now, ev.Code, ev.Reason)
 	case ChildClosed:
 		c.childClosed(now)
+	case OfChecker:
+		c.checkerEvent(now, ev.Event)
 	case Received:
 		c.received(now, ev.Message)
 	case Unreadable:
@@ -148,6 +153,9 @@ func (c *Core) Step(now boottime.Instant, event Event) []Action {
 	case Reload:
 		if c.child.phase == childRunning {
 			c.emit(SignalChild{syscall.SIGHUP})
+		}
+		if c.checker.phase == childRunning {
+			c.emit(SignalChecker{syscall.SIGHUP})
 		}
 	case RightsApplied:
 		c.rights = ev.Rights
@@ -179,7 +187,8 @@ func (c *Core) Deadline() (boottime.Instant, bool) {
 	consider(c.hungAt(), ch.phase == childRunning)
 	consider(ch.killAt, ch.phase == childDying && ch.killAt != 0)
 	consider(c.stop.killAt, c.stop.asked && ch.phase != childNone && ch.phase != childDying)
-	consider(c.stop.withdrawBy, c.stop.withdrawBy != 0 && !c.stop.done)
+	consider(c.stop.withdrawBy, c.stop.withdrawBy != 0 && !c.stop.expired)
+	consider(c.checkerDeadline())
 	consider(c.watchdog.at, c.watchdog.interval > 0)
 	consider(c.service.at, c.service.interval > 0)
 	return earliest, found
@@ -192,6 +201,7 @@ func (c *Core) Held() []fence.VIP { return c.owner.Held() }
 // farewells, farewells before the end, petting last.
 func (c *Core) advance(now boottime.Instant) {
 	c.superviseChild(now)
+	c.superviseChecker(now)
 	if c.parting != nil && c.owner.Withdrawn() {
 		c.emit(SendFarewell{*c.parting})
 		c.parting = nil

@@ -144,6 +144,9 @@ func (c *Core) superviseChild(now boottime.Instant) {
 func (c *Core) terminate(now boottime.Instant) {
 	if c.stop.asked {
 		c.stop.killAt = now
+		if c.checker.stopBy != 0 {
+			c.checker.stopBy = now
+		}
 		return
 	}
 	c.stop = stop{asked: true, code: exitFine, killAt: now.Add(stopTimeout)}
@@ -154,8 +157,8 @@ func (c *Core) terminate(now boottime.Instant) {
 	}
 }
 
-// advanceStop goes on with the end: the child's, then the VIPs', the farewell,
-// the gate, the watchdog, the guard.
+// advanceStop goes on with the end: the controller's, then the checker's, the VIPs',
+// the farewell, the gate, the watchdog, the guard.
 func (c *Core) advanceStop(now boottime.Instant) {
 	if !c.stop.asked || c.stop.done {
 		return
@@ -166,14 +169,18 @@ func (c *Core) advanceStop(now boottime.Instant) {
 		}
 		return
 	}
+	c.stopChecker(now) // not before: what the VIPs still bring goes through IPVS
 	if c.stop.withdrawBy == 0 {
 		c.stop.withdrawBy = now.Add(withdrawTimeout)
 		if !c.owner.Clean() {
 			c.fence(now, fence.DropAll{Cause: "the guard stops"})
 		}
 	}
-	expired := !now.Before(c.stop.withdrawBy)
-	if (!c.owner.Clean() || c.parting != nil || c.sending > 0) && !expired {
+	c.stop.expired = !now.Before(c.stop.withdrawBy)
+	if (!c.owner.Clean() || c.parting != nil || c.sending > 0) && !c.stop.expired {
+		return
+	}
+	if c.checker.phase != childNone {
 		return
 	}
 	c.stop.done = true

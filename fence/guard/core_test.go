@@ -45,6 +45,9 @@ func (d *desk) step(event Event) []Action {
 		case StartChild:
 			d.pid++
 			outcome = ChildStarted{PID: d.pid}
+		case StartChecker:
+			d.pid++
+			outcome = OfChecker{ChildStarted{PID: d.pid}}
 		case ApplyRights:
 			outcome = RightsApplied{Rights{MemoryLocked: a.LockMemory, OOMProtected: true}}
 		case OpenWatchdog:

@@ -1,6 +1,9 @@
 // Package guard is the small parent process of a node: the only one that
 // touches VIPs, and the one that pets the watchdog (DESIGN §5, layer 2).
 //
+// Where there are virtual servers it has a second child, the checker, which
+// programs IPVS; that one's death costs neither a VIP nor a connection.
+//
 // # What it keeps
 //
 // I1 and I4 for as long as it lives: when its child, the controller, dies,
@@ -27,7 +30,7 @@
 //
 // # Not implemented
 //
-// The second child, the checker; petting through any service manager but
+// Petting through any service manager but
 // systemd.
 //
 // # Example: the controller's side

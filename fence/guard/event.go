@@ -28,6 +28,10 @@ type ChildExited struct {
 // ChildClosed says that the child's socket is closed.
 type ChildClosed struct{}
 
+// OfChecker is an event of the checker, not of the controller: ChildStarted and
+// ChildFailed answer StartChecker.
+type OfChecker struct{ Event Event }
+
 // Received is a message from the child.
 type Received struct{ Message Message }
 
@@ -66,6 +70,7 @@ func (ChildStarted) isEvent()   {}
 func (ChildFailed) isEvent()    {}
 func (ChildExited) isEvent()    {}
 func (ChildClosed) isEvent()    {}
+func (OfChecker) isEvent()      {}
 func (Received) isEvent()       {}
 func (Unreadable) isEvent()     {}
 func (SendFailed) isEvent()     {}
@@ -78,8 +83,8 @@ func (Kernel) isEvent()         {}
 func (Tick) isEvent()           {}
 
 // Action is what a [Core] wants done. Actions are performed first in, first
-// out, across Step calls; the outcome of Perform, ApplyRights, OpenWatchdog and
-// StartChild is stepped before any event from outside.
+// out, across Step calls; the outcome of Perform, ApplyRights, OpenWatchdog,
+// StartChild and StartChecker is stepped before any event from outside.
 type Action interface{ isAction() }
 
 // StartChild starts the controller with a fresh socket.
@@ -87,6 +92,12 @@ type StartChild struct{}
 
 // SignalChild sends a signal to the child.
 type SignalChild struct{ Signal syscall.Signal }
+
+// StartChecker starts the checker with a fresh socket.
+type StartChecker struct{}
+
+// SignalChecker sends a signal to the checker.
+type SignalChecker struct{ Signal syscall.Signal }
 
 // Send sends a message to the child.
 type Send struct{ Message Message }
@@ -134,6 +145,8 @@ type Exit struct{ Code int }
 
 func (StartChild) isAction()     {}
 func (SignalChild) isAction()    {}
+func (StartChecker) isAction()   {}
+func (SignalChecker) isAction()  {}
 func (Send) isAction()           {}
 func (Perform) isAction()        {}
 func (ApplyRights) isAction()    {}

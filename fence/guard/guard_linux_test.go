@@ -121,12 +121,14 @@ func (n *node) start(s script) {
 	n.t.Cleanup(func() {
 		_ = n.guard.Process.Kill()
 		<-n.endedC
-		for life := 1; ; life++ { // controllers that outlived their guard, stopped ones too
-			var pid int
-			if !n.read("pid", life, &pid) {
-				break
+		for _, child := range []string{"pid", "checker"} {
+			for life := 1; ; life++ { // those that outlived their guard, stopped ones too
+				var pid int
+				if !n.read(child, life, &pid) {
+					break
+				}
+				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
-			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		if n.t.Failed() {
 			text, _ := os.ReadFile(filepath.Join(n.dir, "log"))
@@ -412,4 +414,29 @@ func TestRefusedConfigurationEndsTheGuard(t *testing.T) {
 	if n.read("pid", 2, &pid) {
 		t.Error("the controller was started again")
 	}
+}
+
+// The second child lives and dies beside the VIPs: killed or stopped it is replaced
+// and the VIP answers on; a killed guard is noticed by it; SIGTERM ends it. Method:
+// kill −9 and SIGSTOP of the fake checker, then of the guard.
+func TestCheckerIsReplacedAndTheVIPStays(t *testing.T) {
+	n := newNode(t)
+	s := defaultScript(2 * time.Second)
+	s.Configure.Checker = true
+	n.hold(s)
+	for life, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
+		var pid, next int
+		n.await("a checker", func() bool { return n.read("checker", life+1, &pid) && n.read("checker-beating", life+1, new(bool)) })
+		n.must(syscall.Kill(pid, signal))
+		n.await("its successor", func() bool { return n.read("checker", life+2, &next) })
+		if !n.answers() {
+			t.Errorf("the VIP does not answer after %v of the checker", signal)
+		}
+	}
+	var controllers int
+	if n.read("pid", 2, &controllers) {
+		t.Error("the controller was replaced, too")
+	}
+	n.must(n.guard.Process.Kill())
+	n.await("the checker to notice", func() bool { return n.read("checker-closed", 3, new(bool)) })
 }

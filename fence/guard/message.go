@@ -7,7 +7,8 @@ import (
 	"github.com/hafence/hafence/internal/boottime"
 )
 
-// Message is what guard and controller say to each other.
+// Message is what guard and controller say to each other. The checker says
+// [Heartbeat] only, and hears nothing.
 type Message interface{ kind() string }
 
 // Group is what is held and dropped as one.
@@ -26,6 +27,7 @@ type Configure struct {
 	RealtimePriority int           // SCHED_RR 1–99, 0 for none
 	Watchdog         string        // device, "" for none
 	WatchdogTimeout  time.Duration // whole seconds
+	Checker          bool          // there are virtual servers: the second child is wanted
 	HeartbeatTimeout time.Duration // the controller is hung after so much silence; 0: HeartbeatTimeoutDefault
 }
 

@@ -9,11 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OOM scores (proc_pid_oom_score_adj(5)). The controller comes before the
-// guard, for its death is noticed; both after everything else on the host.
+// OOM scores (proc_pid_oom_score_adj(5)). The checker comes before the controller,
+// for its death costs nothing; that before the guard, for its death is noticed; all
+// of them after everything else on the host.
 const (
 	oomScoreGuard      = -1000 // never killed
 	oomScoreController = -900
+	oomScoreChecker    = -500
 )
 
 // Rights are what the operating system has granted to this process.

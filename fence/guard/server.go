@@ -20,6 +20,7 @@ import (
 // Options are what a guard is started with.
 type Options struct {
 	Command []string // of the controller: program and arguments
+	Checker []string // of the checker; nil: it is never started
 	RunDir  string   // where the lock is
 	Log     hclog.Logger
 
@@ -35,8 +36,9 @@ type server struct {
 	timer    *timer
 	watchdog fence.Watchdog
 
-	child     *process
-	protected bool // from the OOM killer: its child needs a score of its own
+	child     *process // the controller
+	checker   *process
+	protected bool // from the OOM killer: its children need a score of their own
 	childC    chan childEvent
 	farewellC chan struct{}
 	doneC     chan struct{} // closed when Run ends
@@ -83,8 +85,10 @@ func Run(options Options) (exitCode int, err error) {
 // process that the child has left behind, so it is closed on this side.
 func (s *server) hangUp() {
 	close(s.doneC)
-	if s.child != nil {
-		_ = s.child.client.Close()
+	for _, p := range []*process{s.child, s.checker} {
+		if p != nil {
+			_ = p.client.Close()
+		}
 	}
 }
 
@@ -102,8 +106,11 @@ func (s *server) serve(changedC <-chan struct{}) (exitCode int) {
 		case <-s.timer.fireC:
 			s.step(Tick{})
 		case ev := <-s.childC:
-			if ev.process == s.child {
+			switch ev.process { // of an earlier one it means nothing
+			case s.child:
 				s.step(ev.event)
+			case s.checker:
+				s.step(OfChecker{ev.event})
 			}
 		case <-changedC:
 			s.lookAround()
@@ -161,8 +168,12 @@ func (s *server) perform(action Action) (outcome Event) {
 	switch a := action.(type) {
 	case StartChild:
 		return s.startChild()
+	case StartChecker:
+		return OfChecker{s.startChecker()}
 	case SignalChild:
 		s.child.signal(a.Signal)
+	case SignalChecker:
+		s.checker.signal(a.Signal)
 	case Send:
 		if err := s.child.client.Send(a.Message); err != nil {
 			return SendFailed{Reason: err.Error()}
@@ -202,14 +213,35 @@ func (s *server) startChild() Event {
 	if s.child != nil {
 		_ = s.child.client.Close() // of its predecessor, which is dead
 	}
-	child, err := startProcess(s.Command, s.protected, s.childC, s.doneC)
-	if err != nil {
-		s.child = nil
-		return ChildFailed{Reason: err.Error()}
+	var event Event
+	s.child, event = s.start("controller", s.Command, oomScoreController)
+	return event
+}
+
+func (s *server) startChecker() Event {
+	if s.checker != nil {
+		_ = s.checker.client.Close()
 	}
-	s.child = child
-	s.group.Go(child.group.Wait)
-	return ChildStarted{PID: child.command.Process.Pid}
+	if len(s.Checker) == 0 {
+		s.checker = nil
+		return ChildFailed{Reason: "this guard was not told how to start a checker"}
+	}
+	var event Event
+	s.checker, event = s.start("checker", s.Checker, oomScoreChecker)
+	return event
+}
+
+func (s *server) start(name string, command []string, oomScore int) (*process, Event) {
+	p, err := startProcess(name, command, s.childC, s.doneC)
+	if err != nil {
+		return nil, ChildFailed{Reason: err.Error()}
+	}
+	if s.protected {
+		// Inherited is the guard's score. The child may be gone already.
+		_ = setOOMScore(strconv.Itoa(p.command.Process.Pid), oomScore)
+	}
+	s.group.Go(p.group.Wait)
+	return p, ChildStarted{PID: p.command.Process.Pid}
 }
 
 // protect gives the running child a score of its own once ours is set; later
@@ -218,6 +250,9 @@ func (s *server) protect(rights Rights) {
 	s.protected = rights.OOMProtected
 	if s.protected && s.child != nil {
 		_ = setOOMScore(strconv.Itoa(s.child.command.Process.Pid), oomScoreController) // it may be gone
+	}
+	if s.protected && s.checker != nil {
+		_ = setOOMScore(strconv.Itoa(s.checker.command.Process.Pid), oomScoreChecker)
 	}
 }
 
