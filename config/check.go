@@ -21,6 +21,7 @@ type checker struct {
 	serverGroups map[string]*serverGroup
 	trackFiles   map[string]*TrackFile
 	sync         *syncDraft // lvs_sync_daemon; nil without
+	onLo         *node      // vip_on_lo
 
 	suggested int // times that a name was compared with all others
 }

@@ -27,6 +27,12 @@ var fenceSetters = map[string]setter[Fence]{
 		}
 	},
 	"realtime_priority": func(c *checker, n *node, v *Fence) { v.RealtimePriority, _ = c.integer(n) },
+	"vip_on_lo": func(c *checker, n *node, v *Fence) {
+		if on, ok := c.onOff(n); ok {
+			v.VIPOnLo = on
+			c.onLo = n
+		}
+	},
 	"lock_memory": func(c *checker, n *node, v *Fence) {
 		if on, ok := c.onOff(n); ok {
 			v.LockMemory = on

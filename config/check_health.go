@@ -22,8 +22,9 @@ type checkDraft struct {
 	bindPort    int
 	hosts       []*checkDraft // of SMTP_CHECK
 	host        string        // virtualhost
+	compliant   bool          // tls_compliant
 	trackFile   string
-	fileWeight  *int
+	fileWeight  *FileCheck // its Weight and Reverse
 	miscTimeout *time.Duration
 }
 
@@ -201,31 +202,28 @@ var miscSetters = map[string]setter[checkDraft]{
 var fileSetters = map[string]setter[checkDraft]{
 	"track_file": func(c *checker, n *node, d *checkDraft) { d.trackFile, _ = c.value(n) },
 	"weight": func(c *checker, n *node, d *checkDraft) {
-		if weight, ok := c.signedWeight(n, Range{-65535, 65535, ""}); ok {
-			d.fileWeight = &weight
+		if weight, reverse, ok := c.signedWeight(n, Range{-65535, 65535, ""}); ok {
+			d.fileWeight = &FileCheck{Weight: weight, Reverse: reverse}
 		}
 	},
 }
 
 // signedWeight reads "NUMBER [reverse]".
-func (c *checker) signedWeight(n *node, r Range) (int, bool) {
+func (c *checker) signedWeight(n *node, r Range) (weight int, reverse, ok bool) {
 	args, ok := c.values(n, 2)
 	if !ok {
-		return 0, false
+		return 0, false, false
 	}
 	weight, err := strconv.Atoi(args[0].text)
 	if err != nil || float64(weight) < r.Min || float64(weight) > r.Max {
 		c.errorf(n.wordPos(1), "", "%s %q is not a whole number from %v", n.name(), clip(args[0].text), r)
-		return 0, false
+		return 0, false, false
 	}
-	if len(args) > 1 && args[1].text == "reverse" {
-		return -weight, true
-	}
-	if len(args) > 1 {
+	if len(args) > 1 && args[1].text != "reverse" {
 		c.errorf(n.wordPos(2), "", "%s: %q is unknown behind a number", n.name(), clip(args[1].text))
-		return 0, false
+		return 0, false, false
 	}
-	return weight, true
+	return weight, len(args) > 1, true
 }
 
 // finishCheck applies what the real server says, and keepalived's defaults.
@@ -252,18 +250,12 @@ func (c *checker) finishCheck(s *serverDraft, r *realDraft, d *checkDraft) {
 		c.errorf(d.node.pos(), "", "UDP_CHECK: min_reply_length %d is greater than max_reply_length %d", d.UDP.MinLen, d.UDP.MaxLen)
 	}
 	c.finishTarget(s, r, d)
-	if len(d.hosts) == 0 {
-		r.Checks = append(r.Checks, d.Check)
-		return
+	for _, host := range d.hosts {
+		host.Kind = d.Kind
+		c.finishTarget(s, r, host)
+		d.SMTP.Hosts = append(d.SMTP.Hosts, host.Connection)
 	}
-	for _, host := range d.hosts { // as keepalived does: one check for each
-		one := *d
-		one.connectIP, one.connectPort = host.connectIP, host.connectPort
-		one.bindIP, one.bindPort = host.bindIP, host.bindPort
-		one.Interface, one.Mark = host.Interface, host.Mark
-		c.finishTarget(s, r, &one)
-		r.Checks = append(r.Checks, one.Check)
-	}
+	r.Checks = append(r.Checks, d.Check)
 }
 
 // finishTiming applies the defaults of keepalived.conf(5) for the kind.
@@ -323,7 +315,8 @@ func (c *checker) finishFileCheck(r *realDraft, d *checkDraft) {
 		c.errorf(d.node.pos(), "track_file NAME { file PATH } at the top level", "FILE_CHECK of real_server %v: there is no track_file %q", r.Address, clip(d.trackFile))
 		return
 	}
-	*d.File = FileCheck{Name: file.Name, Path: file.Path, Weight: orElse(d.fileWeight, file.Weight)}
+	said := orElse(d.fileWeight, FileCheck{Weight: file.Weight, Reverse: file.Reverse})
+	*d.File = FileCheck{Name: file.Name, Path: file.Path, Weight: said.Weight, Reverse: said.Reverse}
 }
 
 func (c *checker) finishBFDCheck(r *realDraft, d *checkDraft) {

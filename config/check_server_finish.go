@@ -98,6 +98,9 @@ func (d *serverDraft) label() string {
 	case d.group != "":
 		return "[" + d.group + "]:" + strings.ToLower(d.Protocol)
 	case d.Services[0].Mark != 0:
+		if d.Services[0].IPv6 {
+			return fmt.Sprintf("[FWM %d IPv6]", d.Services[0].Mark)
+		}
 		return fmt.Sprintf("[FWM %d]", d.Services[0].Mark)
 	}
 	return nameOf(d.Services[0].Address, d.Protocol)

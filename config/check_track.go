@@ -24,8 +24,8 @@ func (c *checker) trackFile(n *node, _ *Config) {
 var trackFileSetters = map[string]setter[TrackFile]{
 	"file": func(c *checker, n *node, f *TrackFile) { f.Path, _ = c.absolute(n) },
 	"weight": func(c *checker, n *node, f *TrackFile) {
-		if weight, ok := c.signedWeight(n, n.kw.Range); ok {
-			f.Weight = weight
+		if weight, reverse, ok := c.signedWeight(n, n.kw.Range); ok {
+			f.Weight, f.Reverse = weight, reverse
 		}
 	},
 	"init_file": func(c *checker, n *node, f *TrackFile) {

@@ -37,8 +37,9 @@ var webSetters = map[string]setter[checkDraft]{
 }
 
 var tlsCheckSetters = map[string]setter[checkDraft]{
-	"enable_sni": func(_ *checker, _ *node, d *checkDraft) { d.HTTP.SNI = true },
-	"sni_name":   func(c *checker, n *node, d *checkDraft) { d.HTTP.ServerName, _ = c.hostHeader(n) },
+	"enable_sni":    func(_ *checker, _ *node, d *checkDraft) { d.HTTP.SNI = true },
+	"sni_name":      func(c *checker, n *node, d *checkDraft) { d.HTTP.ServerName, _ = c.hostHeader(n) },
+	"tls_compliant": func(_ *checker, _ *node, d *checkDraft) { d.compliant = true },
 }
 
 // urlDraft is a url block while it is read.
@@ -63,7 +64,8 @@ var urlSetters = map[string]setter[urlDraft]{
 		}
 		u.Path = text
 	},
-	"virtualhost": func(c *checker, n *node, u *urlDraft) { u.VirtualHost, _ = c.hostHeader(n) },
+	"tls_compliant": func(_ *checker, _ *node, u *urlDraft) { u.Compliant = true },
+	"virtualhost":   func(c *checker, n *node, u *urlDraft) { u.VirtualHost, _ = c.hostHeader(n) },
 	"digest": func(c *checker, n *node, u *urlDraft) {
 		text, ok := c.value(n)
 		if sum, err := hex.DecodeString(text); ok && (err != nil || len(sum) != 16) {
@@ -175,6 +177,7 @@ func (c *checker) finishWeb(r *realDraft, d *checkDraft) {
 		host = r.host
 	}
 	for i := range d.HTTP.URLs {
+		d.HTTP.URLs[i].Compliant = d.HTTP.URLs[i].Compliant || d.compliant
 		if d.HTTP.URLs[i].VirtualHost == "" {
 			d.HTTP.URLs[i].VirtualHost = host
 		}

@@ -133,7 +133,7 @@ var lvsKeywords = []section{
 		{Name: "nb_get_retry", Args: "COUNT", Range: retriesRange, Doc: "old name of retry"},
 		{Name: "enable_sni", In: []string{"SSL_GET"}, Doc: "send the virtual host as the server's name"},
 		{Name: "sni_name", In: []string{"SSL_GET"}, Args: "NAME", Doc: "the name to send"},
-		{Name: "tls_compliant", In: []string{"SSL_GET", "url"}, Use: Ignored, Doc: "insist on a proper end", Reason: "hafence takes an answer by its length"},
+		{Name: "tls_compliant", In: []string{"SSL_GET", "url"}, Doc: "insist on a proper end of TLS"},
 	}},
 	{in: []string{"url"}, use: Done, rows: []Keyword{
 		{Name: "path", Args: "PATH", Default: "/", Doc: "path of the URL"},

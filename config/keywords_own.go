@@ -30,6 +30,7 @@ var ownKeywords = []section{
 		{Name: "watchdog", Args: "DEVICE|off [timeout SECONDS]", Default: "off", Doc: "hardware watchdog that resets a host which can't give a VIP up"},
 		{Name: "watchdog_timeout", Args: "SECONDS", Range: Range{1, 300, "s"}, Default: "5", Doc: "the watchdog's time to a reset, whole seconds"},
 		{Name: "realtime_priority", Args: "PRIORITY", Range: Range{0, 99, ""}, Default: "0 (none)", Doc: "SCHED_RR priority of guard and controller"},
+		{Name: "vip_on_lo", Args: "on|off", Default: "off", Doc: "this director is a real server, too (DR): its VIPs also stand on lo, so that the packet gate shuts ARP alone"},
 		{Name: "lock_memory", Args: "on|off", Default: "on", Doc: "keep guard and controller out of swap"},
 	}},
 	{in: []string{"status"}, use: Done, own: true, rows: []Keyword{

@@ -39,7 +39,7 @@ const (
 	priorityDefault   = 100     // RFC 3768 §5.3.4
 	argumentsMax      = 255     // words of a script's command line
 	groupServicesMax  = 65536   // services of a virtual_server_group, ranges expanded
-	servicesMax       = 1 << 17 // services of a host
+	servicesMax       = 1 << 16 // services of a host
 	destinationsMax   = 1 << 20 // real servers times services of a host
 	checksMax         = 1 << 17 // health checks of a host
 )

@@ -35,7 +35,7 @@ func TestDefaultsOfServersAreThoseOfKeepalived(t *testing.T) {
 	target := netip.MustParseAddrPort("198.51.100.1:80")
 	check := func(kind string) Check {
 		return Check{
-			Kind: kind, Target: target, Timeout: 5 * time.Second, Interval: time.Minute,
+			Kind: kind, Connection: Connection{Target: target}, Timeout: 5 * time.Second, Interval: time.Minute,
 			Retry: 1, RetryDelay: time.Second, Warmup: time.Minute,
 		}
 	}
@@ -203,7 +203,7 @@ virtual_server 192.0.2.1 443 {
 		SchedulerFlags{OnePacket: true, Flag1: true, Flag2: true},
 		Persistence{360 * time.Second, 24, "sip"}, 2, 1, Script{[]string{"/bin/up", "a b", "c"}, "nobody", ""}, true, true,
 		SorryServer{netip.MustParseAddrPort("198.51.100.9:444"), Method{Kind: "NAT"}, true},
-		Method{"TUN", Tunnel{"gue", 6080, "remcsum"}}, 9, 3, FileCheck{"drain", "/run/drain", -2},
+		Method{"TUN", Tunnel{"gue", 6080, "remcsum"}}, 9, 3, FileCheck{"drain", "/run/drain", -2, false},
 		"peer", MiscCheck{Script{[]string{"/bin/check", "-x"}, "nobody", ""}, 2 * time.Second, true},
 		UDPCheck{Payload: []byte{0, 255}, RequireReply: true, Reply: []byte{0}, Mask: []byte{0xf0}, MaxLen: 255},
 		netip.AddrPortFrom(netip.MustParseAddr("198.51.100.77"), 0), 50 * time.Millisecond,

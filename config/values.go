@@ -75,6 +75,7 @@ type Fence struct {
 	WatchdogTimeout  time.Duration // whole seconds; default 5 s
 	RealtimePriority int           // SCHED_RR priority 1–99 of guard and controller, 0 for none (default)
 	LockMemory       bool          // mlockall; default true
+	VIPOnLo          bool          // the VIPs also stand on lo: a director that is a real server; default false
 }
 
 // Status is hafence's own block for the status socket.

@@ -114,16 +114,13 @@ type RealServer struct {
 
 // Check is one health check of a real server; it has the kind's own part and no other.
 type Check struct {
-	Kind        string         // "TCP_CHECK"…
-	Target      netip.AddrPort // connect_ip and connect_port, or the real server's
-	Source      netip.AddrPort // bindto and bind_port; invalid address or port 0: the kernel's choice
-	Interface   string         // bind_if
-	Mark        int            // fwmark; 0 is none
-	Timeout     time.Duration  // connect_timeout: of the connection, and of each phase after it
-	Interval    time.Duration  // delay_loop
-	Retry       int            // failures borne after the first one
-	RetryDelay  time.Duration  // delay_before_retry
-	Warmup      time.Duration  // greatest random wait before the first check
+	Kind string // "TCP_CHECK"…
+	Connection
+	Timeout     time.Duration // connect_timeout: of the connection, and of each phase after it
+	Interval    time.Duration // delay_loop
+	Retry       int           // failures borne after the first one
+	RetryDelay  time.Duration // delay_before_retry
+	Warmup      time.Duration // greatest random wait before the first check
 	Alpha       bool
 	LogFailures bool // every one, not only the last
 	HTTP        *HTTPCheck
@@ -153,6 +150,7 @@ type URL struct {
 	Digest      string // MD5 of the body, 32 lower case hexadecimal digits; "" for any
 	Codes       []CodeRange
 	Pattern     *Pattern
+	Compliant   bool // tls_compliant: the server must say that it closes
 }
 
 // CodeRange is a range of HTTP status codes, both ends included.
@@ -169,7 +167,16 @@ type Pattern struct {
 
 // SMTPCheck is SMTP_CHECK.
 type SMTPCheck struct {
-	Helo string
+	Helo  string
+	Hosts []Connection // greeted one after the other; none: the check's own
+}
+
+// Connection is where a check goes to and comes from.
+type Connection struct {
+	Target    netip.AddrPort // connect_ip and connect_port, or the real server's
+	Source    netip.AddrPort // bindto and bind_port; invalid address or port 0: the kernel's choice
+	Interface string         // bind_if
+	Mark      int            // fwmark; 0 is none
 }
 
 // DNSCheck is DNS_CHECK.
@@ -194,11 +201,12 @@ type UDPCheck struct {
 }
 
 // FileCheck is FILE_CHECK: the number in a file times Weight is added to the
-// weight of the real server.
+// weight of the real server; with Weight 0 a number other than 0 is a failure.
 type FileCheck struct {
-	Name   string // of the track_file
-	Path   string
-	Weight int // negative with reverse
+	Name    string // of the track_file
+	Path    string
+	Weight  int
+	Reverse bool // the number counts with the other sign; with Weight 0, a 0 is the failure
 }
 
 // TrackFile is a track_file block: a file whose number counts.
@@ -206,6 +214,7 @@ type TrackFile struct {
 	Name      string
 	Path      string
 	Weight    int  // −254…254; default 1
+	Reverse   bool // see [FileCheck]
 	Init      *int // write it at the start where the file is missing
 	Overwrite bool // write it in any case
 }

@@ -16,7 +16,10 @@ type Action interface{ isAction() }
 // SetUpGate builds the gate anew, shut for every address in Managed and for
 // every address that a gate of a previous life managed; those are reported as
 // Done.Leftover.
-type SetUpGate struct{ Managed []netip.Addr }
+type SetUpGate struct {
+	Managed []netip.Addr
+	ARPOnly bool
+}
 
 // ManageGate makes Managed the addresses behind the gate, leaving those that
 // are open open.

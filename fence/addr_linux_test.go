@@ -142,7 +142,7 @@ func TestWatchNoticesRemovals(t *testing.T) {
 func TestWithdrawSilencesWithoutAGuard(t *testing.T) {
 	r := newRig(t)
 	gate := r.kernel.Gate
-	r.at(func() error { _, err := gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	r.at(func() error {
 		return errors.Join(gate.Arm([]VIP{vipA}, long), gate.Open([]VIP{vipA}, long), r.kernel.Addresses.Add(vipA, 0))
 	})

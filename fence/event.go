@@ -18,6 +18,7 @@ type Configure struct {
 	Seq      uint64
 	TTL      time.Duration // of the lease; [TTLMin] to [TTLMax]
 	Gate     bool          // use the packet gate
+	ARPOnly  bool          // it shuts ARP alone: the VIPs also stand on lo (a director that is a real server)
 	Lifetime bool          // give addresses a valid_lft
 	Groups   []Group
 }

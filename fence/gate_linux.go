@@ -57,7 +57,7 @@ func (g *Gate) Close() {
 
 // SetUp builds the gate, shut, in place of one that a previous life may have
 // left. Addresses that one had managed stay managed and are returned.
-func (g *Gate) SetUp(managed []netip.Addr) (leftover []netip.Addr, err error) {
+func (g *Gate) SetUp(a SetUpGate) (leftover []netip.Addr, err error) {
 	leftover, err = g.Managed()
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (g *Gate) SetUp(managed []netip.Addr) (leftover []netip.Addr, err error) {
 		for i := range g.tables {
 			t := &g.tables[i]
 			t.remove(g.conn)
-			if err := t.build(g.conn, union(managed, leftover)); err != nil {
+			if err := t.build(g.conn, union(a.Managed, leftover), a.ARPOnly); err != nil {
 				return err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestShutGateSilencesAPresentAddress(t *testing.T) {
 		}
 	}
 	check("no gate", true)
-	r.at(func() error { _, err := gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	check("gate set up", false)
 	r.at(func() error { return gate.Arm([]VIP{vipA}, long) })
 	check("armed", false)
@@ -67,7 +68,7 @@ func TestShutGateLetsNothingIn(t *testing.T) {
 	receiver := r.listen(r.director, vipA)
 	probe := r.prober(r.client, vipA)
 	r.at(func() error { return r.kernel.Addresses.Add(vipA, 0) })
-	r.at(func() error { _, err := r.kernel.Gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := r.kernel.Gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	if received(receiver, probe) {
 		t.Error("a packet got in through a shut gate")
 	}
@@ -87,7 +88,7 @@ func TestShutGateForwardsNothingFromTheVIP(t *testing.T) {
 	behind := r.behind("10.1.0.1/24", "10.1.0.2/24", vipA)
 	receiver := r.listen(r.client, VIP{Prefix: clientAddress})
 	sender := r.dialFrom(behind, vipA, clientAddress.Addr())
-	r.at(func() error { _, err := r.kernel.Gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := r.kernel.Gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	if received(receiver, sender) {
 		t.Error("a packet from the VIP was forwarded through a shut gate")
 	}
@@ -106,7 +107,7 @@ func TestGateShutsWithoutRefresh(t *testing.T) {
 	r := newRig(t)
 	r.echo(r.director, vipA)
 	gate, timeout := r.kernel.Gate, 300*time.Millisecond
-	r.at(func() error { _, err := gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	r.at(func() error { return gate.Arm([]VIP{vipA}, timeout) })
 	r.at(func() error { return gate.Open([]VIP{vipA}, timeout) })
 	r.at(func() error { return r.kernel.Addresses.Add(vipA, 0) })
@@ -137,7 +138,7 @@ func TestGateShutsWithoutRefresh(t *testing.T) {
 func TestLateRefreshRevivesNothing(t *testing.T) {
 	r := newRig(t)
 	gate := r.kernel.Gate
-	r.at(func() error { _, err := gate.SetUp(addressesOf([]VIP{vipA, vipB})); return err })
+	r.at(func() error { _, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA, vipB})}); return err })
 	expired := func(step string, err error) {
 		t.Helper()
 		if !errors.Is(err, ErrExpired) {
@@ -187,7 +188,7 @@ func TestLateRefreshRevivesNothing(t *testing.T) {
 func TestGateRefusesTimeoutBelowAJiffy(t *testing.T) {
 	r := newRig(t)
 	gate := r.kernel.Gate
-	r.at(func() error { _, err := gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	r.at(func() error {
 		for _, timeout := range []time.Duration{0, 1, time.Millisecond, GateTimeoutMin - 1, -time.Second} {
 			if err := gate.Arm([]VIP{vipA}, timeout); !errors.Is(err, ErrExpired) {
@@ -213,7 +214,7 @@ func TestBackupReachesTheVIPElsewhere(t *testing.T) {
 		return addresses.Add(vipA, 0)
 	}))
 	r.echo(holder, vipA)
-	r.at(func() error { _, err := r.kernel.Gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := r.kernel.Gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	if !answersUDP(r.prober(r.director, vipA)) {
 		t.Error("a BACKUP does not reach the VIP on its holder")
 	}
@@ -225,7 +226,7 @@ func TestBackupReachesTheVIPElsewhere(t *testing.T) {
 func TestBackupLearnsFromGratuitousARP(t *testing.T) {
 	r := newRig(t)
 	old := net.HardwareAddr{2, 0, 0, 0, 0, 9}
-	r.at(func() error { _, err := r.kernel.Gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := r.kernel.Gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	neighbour := func() *netlink.Neigh {
 		link, err := netlink.LinkByName("eth0")
 		r.must(err)
@@ -262,7 +263,10 @@ func TestShutGateDoesNotAnswerAnotherVIP(t *testing.T) {
 		r.sendARP(arp.OperationRequest, r.arp.HardwareAddr(), vipB.Prefix.Addr(), vipA.Prefix.Addr())
 		return r.heardARPReply(vipA)
 	}
-	r.at(func() error { _, err := r.kernel.Gate.SetUp(addressesOf([]VIP{vipA, vipB})); return err })
+	r.at(func() error {
+		_, err := r.kernel.Gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA, vipB})})
+		return err
+	})
 	if ask() {
 		t.Error("answered through a shut gate")
 	}
@@ -281,7 +285,7 @@ func TestSetUpReportsLeftovers(t *testing.T) {
 	r := newRig(t)
 	first := r.kernel.Gate
 	r.at(func() error {
-		if leftover, err := first.SetUp(addressesOf([]VIP{vipA})); err != nil || len(leftover) != 0 {
+		if leftover, err := first.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); err != nil || len(leftover) != 0 {
 			t.Errorf("first life: leftover %v, error %v", leftover, err)
 		}
 		if err := errors.Join(first.Arm([]VIP{vipA}, long), first.Open([]VIP{vipA}, long), r.kernel.Addresses.Add(vipA, 0)); err != nil {
@@ -293,7 +297,7 @@ func TestSetUpReportsLeftovers(t *testing.T) {
 			return err
 		}
 		defer second.Close()
-		leftover, err := second.SetUp(addressesOf([]VIP{vipB}))
+		leftover, err := second.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipB})})
 		if diff := cmp.Diff(addressesOf([]VIP{vipA}), leftover, equalAddresses); diff != "" {
 			t.Errorf("leftover (-want +got):\n%s", diff)
 		}
@@ -310,7 +314,7 @@ func TestFlushedRulesetIsNotALapse(t *testing.T) {
 	lab.Require(t, "nft")
 	r := newRig(t)
 	gate := r.kernel.Gate
-	r.at(func() error { _, err := gate.SetUp(addressesOf([]VIP{vipA})); return err })
+	r.at(func() error { _, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	r.at(func() error { return errors.Join(gate.Arm([]VIP{vipA}, long), gate.Open([]VIP{vipA}, long)) })
 	r.at(func() error { return exec.Command("nft", "flush", "ruleset").Run() })
 	for verb, change := range map[string]func([]VIP, time.Duration) error{"arm": gate.Arm, "open": gate.Open, "refresh": gate.Refresh} {
@@ -325,7 +329,7 @@ func TestFlushedRulesetIsNotALapse(t *testing.T) {
 		if err := gate.Shut([]VIP{vipA}); !errors.Is(err, ErrGateGone) {
 			t.Errorf("shut: got %v, want ErrGateGone", err)
 		}
-		_, err := gate.SetUp(addressesOf([]VIP{vipA}))
+		_, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})})
 		return err
 	})
 }
@@ -340,7 +344,7 @@ func TestGateHoldsVIPsMax(t *testing.T) {
 	}
 	gate := r.kernel.Gate
 	r.at(func() error {
-		if _, err := gate.SetUp(addressesOf(vips)); err != nil {
+		if _, err := gate.SetUp(SetUpGate{Managed: addressesOf(vips)}); err != nil {
 			return err
 		}
 		if err := errors.Join(gate.Arm(vips, long), gate.Open(vips, long), gate.Refresh(vips, long)); err != nil {
@@ -352,4 +356,33 @@ func TestGateHoldsVIPsMax(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// A director that is a real server, too, keeps its VIP on lo: the gate shuts ARP
+// alone, so that it answers what the MASTER sends it. Method: a neighbour entry in the
+// place of ARP, and both questions.
+func TestGateOfARealServerShutsARPAlone(t *testing.T) {
+	r := newRig(t)
+	r.echo(r.director, vipA)
+	r.at(func() error { // as every real server of DR has it: ARP never speaks of the VIP
+		return os.WriteFile("/proc/sys/net/ipv4/conf/all/arp_announce", []byte("2"), 0o644)
+	})
+	r.at(func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		return netlink.AddrAdd(lo, &netlink.Addr{IPNet: ipNet(vipA.Prefix)})
+	})
+	r.pin(vipA)
+	r.at(func() error {
+		_, err := r.kernel.Gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA}), ARPOnly: true})
+		return err
+	})
+	if r.answersARP(vipA) {
+		t.Error("ARP is answered")
+	}
+	if !answersUDP(r.prober(r.client, vipA)) {
+		t.Error("the real server does not answer what is sent to it")
+	}
 }

@@ -74,8 +74,10 @@ func (t gateTable) remove(conn *nftables.Conn) {
 	conn.DelTable(t.table)
 }
 
-// build queues the making of the table, in which nothing is leased.
-func (t gateTable) build(conn *nftables.Conn, managed []netip.Addr) error {
+// build queues the making of the table, in which nothing is leased. With arpOnly
+// the family ip has its sets and no rules: the addresses stand on lo as well, and
+// this host answers for what the director sends it.
+func (t gateTable) build(conn *nftables.Conn, managed []netip.Addr, arpOnly bool) error {
 	conn.AddTable(t.table)
 	if err := conn.AddSet(t.managed, elementsOf(managed, 0)); err != nil {
 		return err
@@ -90,6 +92,9 @@ func (t gateTable) build(conn *nftables.Conn, managed []netip.Addr) error {
 			t.load(offsetARPSender), t.lookup(t.managed, false),
 			t.load(offsetARPTarget), t.lookup(t.managed, true), t.lookup(t.leased, false))
 		t.chain(conn, "output", hookARPOut, gatePriorityEarly, t.unleased(offsetARPSender)...)
+		return nil
+	}
+	if arpOnly {
 		return nil
 	}
 	t.chain(conn, "prerouting", *nftables.ChainHookPrerouting, gatePriorityEarly, t.unleased(offsetIPDestination)...)

@@ -55,7 +55,7 @@ func (k *Kernel) gate(action Action) (leftover []netip.Addr, err error) {
 	}
 	switch a := action.(type) {
 	case SetUpGate:
-		return k.Gate.SetUp(a.Managed)
+		return k.Gate.SetUp(a)
 	case InspectGate:
 		return k.Gate.Managed()
 	case ManageGate:

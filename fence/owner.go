@@ -79,6 +79,7 @@ type Owner struct {
 	ttl        time.Duration
 	lifetime   bool
 	gateWanted bool
+	arpOnly    bool
 	gateUp     bool         // the gate is in place as far as we know
 	managed    []netip.Addr // behind the gate, as last commanded
 

@@ -27,7 +27,7 @@ func (o *Owner) configure(now boottime.Instant, ev Configure) {
 	}
 	// A gate that appears would shut what is open; elements of a longer TTL could
 	// outlive a grant of the shorter one.
-	restart := o.gateWanted != ev.Gate || ev.TTL < o.ttl
+	restart := o.gateWanted != ev.Gate || o.arpOnly != ev.ARPOnly || ev.TTL < o.ttl
 	var kept, gone []*holding
 	for _, g := range ev.Groups {
 		h := o.find(g.Name)
@@ -41,7 +41,8 @@ func (o *Owner) configure(now boottime.Instant, ev Configure) {
 			gone = append(gone, h)
 		}
 	}
-	o.ttl, o.lifetime, o.gateWanted = ev.TTL, ev.Lifetime, ev.Gate
+	rebuild := o.arpOnly != ev.ARPOnly
+	o.ttl, o.lifetime, o.gateWanted, o.arpOnly = ev.TTL, ev.Lifetime, ev.Gate, ev.ARPOnly
 	before := o.managed
 	o.holdings = kept
 	o.configuring = &configuring{seq: ev.Seq}
@@ -53,11 +54,11 @@ func (o *Owner) configure(now boottime.Instant, ev Configure) {
 		}
 	}
 	switch {
-	case ev.Gate && o.gateUp:
+	case ev.Gate && o.gateUp && !rebuild:
 		// Old and new: a withdrawal that fails must find its gate still shut.
 		o.manage(union(before, o.wantManaged()))
 	case ev.Gate:
-		o.emit(SetUpGate{Managed: o.wantManaged()})
+		o.emit(SetUpGate{Managed: o.wantManaged(), ARPOnly: o.arpOnly})
 	default:
 		o.emit(InspectGate{})
 	}
@@ -227,7 +228,7 @@ func (o *Owner) gateGone(now boottime.Instant) {
 	}
 	o.emit(GateChanged{Gate: false, Reason: ErrGateGone.Error()})
 	if o.gateWanted {
-		o.emit(SetUpGate{Managed: o.wantManaged()})
+		o.emit(SetUpGate{Managed: o.wantManaged(), ARPOnly: o.arpOnly})
 	}
 }
 

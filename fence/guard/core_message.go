@@ -57,7 +57,7 @@ func (c *Core) configureFrom(now boottime.Instant, m Configure) {
 	}
 	c.configure, c.configured, c.child.configured = m, true, true
 	c.wantChecker(now, m.Checker)
-	c.fence(now, fence.Configure{Seq: m.Seq, TTL: m.TTL, Gate: m.Gate, Lifetime: m.Lifetime, Groups: m.Groups})
+	c.fence(now, fence.Configure{Seq: m.Seq, TTL: m.TTL, Gate: m.Gate, ARPOnly: m.GateARPOnly, Lifetime: m.Lifetime, Groups: m.Groups})
 }
 
 func (c *Core) watchdogOpened(now boottime.Instant, ev WatchdogOpened) {

@@ -22,6 +22,7 @@ type Configure struct {
 	TTL              time.Duration // of the lease
 	Groups           []Group
 	Gate             bool
+	GateARPOnly      bool // see fence.Configure
 	Lifetime         bool
 	LockMemory       bool
 	RealtimePriority int           // SCHED_RR 1–99, 0 for none

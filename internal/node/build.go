@@ -25,7 +25,7 @@ const startupSlack = 100 * time.Millisecond
 func coreConfig(c *config.Config) CoreConfig {
 	core := CoreConfig{
 		Node: c.Consensus.Node, TTL: c.Consensus.LeaseTTL, Plain: c.ConsensusOff,
-		Gate: c.Fence.Gate, Lifetime: c.Fence.Lifetime, StartupDelay: c.Global.StartupDelay,
+		Gate: c.Fence.Gate, ARPOnly: c.Fence.VIPOnLo, Lifetime: c.Fence.Lifetime, StartupDelay: c.Global.StartupDelay,
 	}
 	if isWitness(c) {
 		return core

@@ -20,6 +20,7 @@ type CoreConfig struct {
 	StartupDelay time.Duration // vrrp_startup_delay: nothing is claimed before
 
 	Gate     bool // layers of fencing that are wanted
+	ARPOnly  bool // of the gate: the VIPs also stand on lo
 	Lifetime bool
 }
 

@@ -59,6 +59,7 @@ type Controller struct {
 	raft    *raftstore.Store // nil with "consensus off"
 	local   *localstore.Cluster
 	watch   *track.Interfaces
+	sync    *connSync
 	status  *status.Server
 	routers map[string]*router // by instance
 	started boottime.Instant
@@ -148,6 +149,11 @@ func (c *Controller) openParts() error {
 		return err
 	}
 	c.rebuildRouters()
+	c.sync = newConnSync(c.logger)
+	c.sync.configure(syncConfig(c.config))
+	if c.config.Fence.VIPOnLo && !isWitness(c.config) {
+		c.keepQuiet(true)
+	}
 	c.status, err = status.Listen(c.config.Status.Socket, c.report)
 	return err
 }
@@ -233,6 +239,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	tasks.Go(func() { c.listenToGuard(ctx) })
 	tasks.Go(func() { _ = c.status.Run(ctx) })
 	tasks.Go(func() { _ = c.watch.Run(ctx) })
+	tasks.Go(func() { c.sync.run(ctx) })
 	if c.raft != nil {
 		tasks.Go(func() {
 			if err := c.raft.Run(ctx); err != nil {

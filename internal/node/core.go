@@ -178,7 +178,7 @@ func (c *Core) configure() {
 	}
 	c.ready, c.tryAgain = false, 0
 	c.configured = c.request(func(seq uint64) fence.Event {
-		return fence.Configure{Seq: seq, TTL: c.config.TTL, Gate: c.config.Gate, Lifetime: c.config.Lifetime, Groups: groups}
+		return fence.Configure{Seq: seq, TTL: c.config.TTL, Gate: c.config.Gate, ARPOnly: c.config.ARPOnly, Lifetime: c.config.Lifetime, Groups: groups}
 	})
 }
 

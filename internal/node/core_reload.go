@@ -67,7 +67,7 @@ func (c *Core) adopt(now boottime.Instant, next CoreConfig) {
 		}
 	}
 	c.groups = groups
-	c.config.Groups, c.config.Gate, c.config.Lifetime = next.Groups, next.Gate, next.Lifetime
+	c.config.Groups, c.config.Gate, c.config.ARPOnly, c.config.Lifetime = next.Groups, next.Gate, next.ARPOnly, next.Lifetime
 	c.configure()
 	c.do(Adopted{})
 }

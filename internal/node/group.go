@@ -179,3 +179,15 @@ func (g *Group) noteLease(lease consensus.Lease) {
 		g.lease = lease
 	}
 }
+
+// master reports whether an instance's group has its VIPs up, or is about to.
+func (c *Core) master(instance string) bool {
+	for _, g := range c.groups {
+		for _, i := range g.instances {
+			if i.config.Name == instance {
+				return g.phase == opening || g.phase == holding
+			}
+		}
+	}
+	return false
+}

@@ -51,8 +51,9 @@ func (c *Controller) request(r fence.Event) guard.Message {
 	case fence.Configure:
 		f := c.config.Fence
 		return guard.Configure{
-			Seq: r.Seq, TTL: r.TTL, Groups: r.Groups, Gate: r.Gate, Lifetime: r.Lifetime, LockMemory: f.LockMemory,
+			Seq: r.Seq, TTL: r.TTL, Groups: r.Groups, Gate: r.Gate, GateARPOnly: r.ARPOnly, Lifetime: r.Lifetime, LockMemory: f.LockMemory,
 			RealtimePriority: f.RealtimePriority, Watchdog: f.Watchdog, WatchdogTimeout: f.WatchdogTimeout, HeartbeatTimeout: heartbeatTimeout,
+			Checker: len(c.config.VirtualServers) > 0 && !isWitness(c.config),
 		}
 	case fence.Arm:
 		return guard.Arm(r)

@@ -87,7 +87,9 @@ func (c *Controller) noteLateness() {
 // step steps the core and performs what it says. It reports whether the node has
 // ended.
 func (c *Controller) step(ctx context.Context, event Event) (ended bool) {
-	for _, action := range c.core.Step(boottime.Now(), event) {
+	actions := c.core.Step(boottime.Now(), event)
+	c.followSync()
+	for _, action := range actions {
 		switch a := action.(type) {
 		case ToGuard:
 			// A request without an answer would be waited for in vain.

@@ -23,6 +23,7 @@ func (c *Controller) reload(ctx context.Context) (ended bool) {
 	c.refused = ""
 	c.tell(guard.Reloading{})
 	c.config = next
+	c.sync.configure(syncConfig(next))
 	ended = c.step(ctx, Reload{Config: coreConfig(next)})
 	c.tell(guard.Ready{Status: "running"})
 	c.logger.Info("configuration reloaded", "file", c.options.ConfigFile)
@@ -45,8 +46,9 @@ func fixed(have, want *config.Config) string {
 	case have.Status != want.Status:
 		return "the status block"
 	case have.Fence.Watchdog != want.Fence.Watchdog || have.Fence.RealtimePriority != want.Fence.RealtimePriority ||
-		have.Fence.LockMemory != want.Fence.LockMemory || have.Fence.WatchdogTimeout != want.Fence.WatchdogTimeout:
-		return "fence's watchdog, realtime_priority and lock_memory"
+		have.Fence.LockMemory != want.Fence.LockMemory || have.Fence.WatchdogTimeout != want.Fence.WatchdogTimeout ||
+		have.Fence.VIPOnLo != want.Fence.VIPOnLo:
+		return "fence's watchdog, realtime_priority, lock_memory and vip_on_lo"
 	case have.Global.MulticastIPv4 != want.Global.MulticastIPv4:
 		return "vrrp_mcast_group4"
 	}

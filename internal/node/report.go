@@ -126,6 +126,9 @@ func (c *Controller) account(now boottime.Instant) status.Node {
 	n := c.core.account(now)
 	n.Reachable, n.Version, n.Uptime = true, c.options.Version, now.Sub(c.started).Seconds()
 	n.Witness = isWitness(c.config)
+	if !n.Witness {
+		n.VirtualServers = len(c.config.VirtualServers)
+	}
 	for _, m := range c.consensus.Members {
 		if m.Name == n.Name {
 			n.Address = m.Address.String()
@@ -170,6 +173,9 @@ func (c *Controller) warnings() []string {
 		if !slices.Contains(c.layers.Missing, missing) {
 			texts = append(texts, "the controller lacks "+missing)
 		}
+	}
+	if problem := c.sync.problem(); problem != "" {
+		texts = append(texts, "connections are not synchronised: "+problem)
 	}
 	if c.refused != "" {
 		texts = append(texts, "the last reload was refused: "+c.refused)

@@ -28,20 +28,22 @@ type Group struct {
 
 // Node is one node, by its own account where it can be reached.
 type Node struct {
-	Name      string   `json:"name"`
-	Address   string   `json:"address,omitempty"` // of its Raft and RPC listener
-	Witness   bool     `json:"witness,omitempty"`
-	Reachable bool     `json:"reachable"`
-	Error     string   `json:"error,omitempty"` // why it is not reachable
-	Version   string   `json:"version,omitempty"`
-	Uptime    float64  `json:"uptime,omitempty"` // of the controller
-	Session   string   `json:"session,omitempty"`
-	TimeLeft  float64  `json:"time_left,omitempty"` // of the session
-	Quorum    bool     `json:"quorum"`
-	Trouble   string   `json:"trouble,omitempty"` // why there is no session
-	Layers    Layers   `json:"layers"`
-	Groups    []Local  `json:"groups,omitempty"`
-	Warnings  []string `json:"warnings,omitempty"`
+	Name      string  `json:"name"`
+	Address   string  `json:"address,omitempty"` // of its Raft and RPC listener
+	Witness   bool    `json:"witness,omitempty"`
+	Reachable bool    `json:"reachable"`
+	Error     string  `json:"error,omitempty"` // why it is not reachable
+	Version   string  `json:"version,omitempty"`
+	Uptime    float64 `json:"uptime,omitempty"` // of the controller
+	Session   string  `json:"session,omitempty"`
+	TimeLeft  float64 `json:"time_left,omitempty"` // of the session
+	Quorum    bool    `json:"quorum"`
+	Trouble   string  `json:"trouble,omitempty"` // why there is no session
+	Layers    Layers  `json:"layers"`
+	Groups    []Local `json:"groups,omitempty"`
+	// VirtualServers counts those of the configuration; [FetchServers] tells of them.
+	VirtualServers int      `json:"virtual_servers,omitempty"`
+	Warnings       []string `json:"warnings,omitempty"`
 }
 
 // Layers are the layers of fencing that are armed on a node (DESIGN §5).
