@@ -4,7 +4,7 @@ SEED ?= 1
 HOURS ?= 1
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test verify sim bench fuzz clean
+.PHONY: build demo demo-lvs lab test verify sim bench clean
 
 # Both programs, side by side in bin/.
 build:
@@ -15,6 +15,17 @@ build:
 demo: build
 	@go run ./test/setup demo
 	bin/hafence demo $(ARGS)
+
+# A virtual server with two real ones through a failover, on a kernel with IPVS that the
+# kernel lab brings along. make demo-lvs ARGS="NAT"; DR is the default.
+demo-lvs: build
+	@go run ./test/setup lab
+	go run ./test/lab/kernel/demo $(ARGS)
+
+# A shell in a machine of the kernel lab: make lab ARGS="-modules ip_vs -n 2"
+lab:
+	@go run ./test/setup lab
+	go run ./test/lab/kernel/shell $(ARGS)
 
 # Every test that needs no special machine. As root; without, the lab is skipped. Never
 # from the cache: some tests build and run the programs, which the cache does not see.

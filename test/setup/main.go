@@ -12,15 +12,24 @@ import (
 	"strings"
 )
 
-// tool is a program that a job runs, and the Debian package that has it.
+// tool is a program that a job runs, or another file that it needs, and the Debian
+// package that has it.
 type tool struct{ program, pkg string }
+
+// lab is what the kernel lab runs (test/lab/kernel).
+var lab = []tool{
+	{"linux.uml", "user-mode-linux"}, {"cc", "gcc"}, {"/usr/include/stdio.h", "libc6-dev"}, {"modprobe", "kmod"}, {"ip", "iproute2"},
+}
 
 // jobs are the make targets and what they run. The demo needs nothing: it builds
 // its network by netlink.
 var jobs = map[string][]tool{
-	"demo":   {},
-	"bench":  {{"keepalived", "keepalived"}},
-	"test":   {{"keepalived", "keepalived"}, {"nft", "nftables"}, {"ip", "iproute2"}, {"git", "git"}},
+	"demo":  {},
+	"lab":   lab,
+	"bench": append([]tool{{"keepalived", "keepalived"}}, lab...),
+	"test": append([]tool{
+		{"keepalived", "keepalived"}, {"nft", "nftables"}, {"git", "git"}, {"ipvsadm", "ipvsadm"}, {"ping", "iputils-ping"}, {"ps", "procps"},
+	}, lab...),
 	"verify": {{"git", "git"}},
 }
 
@@ -47,7 +56,7 @@ func names() []string {
 func setUp(tools []tool) error {
 	var missing []string
 	for _, t := range tools {
-		if _, err := exec.LookPath(t.program); err != nil && !present("/usr/sbin/"+t.program) {
+		if _, err := exec.LookPath(t.program); err != nil && !present(t.program) && !present("/usr/sbin/"+t.program) {
 			missing = append(missing, t.pkg)
 		}
 	}

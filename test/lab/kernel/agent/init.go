@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where the agent builds the root: on a tmpfs over /run, which the host has too.
+const (
+	stage   = "/run"
+	newRoot = "/run/root"
+)
+
+// noAVX512 keeps programs off registers that user-mode Linux doesn't restore
+// after a signal handler: the upper halves of ZMM, ZMM16–31 and the mask
+// registers (measured).
+var noAVX512 = map[string]string{
+	"GODEBUG":        "cpu.avx512f=off,cpu.avx512cd=off,cpu.avx512bw=off,cpu.avx512dq=off,cpu.avx512vl=off",
+	"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD",
+}
+
+// initialise is the guest's process 1: it makes a root that may be written to
+// out of the host's, starts the server, and reaps what loses its parent. When
+// the server ends, so does the machine.
+func initialise() error {
+	err := makeRoot()
+	if err == nil {
+		err = superviseServer()
+	}
+	// Process 1 must not return: that is a kernel panic, which would hide why.
+	fmt.Fprintln(os.Stderr, "agent:", err)
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+func superviseServer() error {
+	os.Clearenv() // the kernel put its own parameters there
+	for name, value := range noAVX512 {
+		_ = os.Setenv(name, value)
+	}
+	_ = os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	_ = os.Setenv("HOME", "/root")
+	server := exec.Command("/proc/self/exe", "serve")
+	server.Stdout, server.Stderr = os.Stdout, os.Stderr
+	if err := server.Start(); err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	for {
+		pid, err := syscall.Wait4(-1, nil, 0, nil)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("wait: %w", err)
+		}
+		if pid == server.Process.Pid {
+			return errors.New("the server has ended")
+		}
+	}
+}
+
+// makeRoot lays memory over the host's root: the guest sees the host's files at
+// their own paths, and what it writes is gone with it.
+func makeRoot() error {
+	if err := mountAll(mounts{{"tmpfs", stage, "tmpfs", 0, "mode=0755"}}); err != nil {
+		return err
+	}
+	for _, dir := range []string{"upper", "work", "root"} {
+		if err := os.Mkdir(filepath.Join(stage, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := loadOverlay(); err != nil {
+		return err
+	}
+	err := mountAll(mounts{
+		{"overlay", newRoot, "overlay", 0, "lowerdir=/,upperdir=" + stage + "/upper,workdir=" + stage + "/work"},
+		{"proc", newRoot + "/proc", "proc", 0, ""},
+		{"sysfs", newRoot + "/sys", "sysfs", 0, ""},
+		{"devtmpfs", newRoot + "/dev", "devtmpfs", 0, ""},
+		{"tmpfs", newRoot + "/run", "tmpfs", 0, "mode=0755"},
+	})
+	if err != nil {
+		return err
+	}
+	if err := enter(newRoot); err != nil {
+		return err
+	}
+	for _, dir := range []string{"/dev/pts", "/dev/shm", "/data"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return mountAll(mounts{
+		{"devpts", "/dev/pts", "devpts", 0, "ptmxmode=0666,mode=0620"},
+		{"tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777"},
+	})
+}
+
+// loadOverlay does without modprobe, which finds modules only in /lib/modules.
+func loadOverlay() error {
+	release, err := kernelRelease()
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(modulesOfHost + release + "/kernel/fs/overlayfs/overlay.ko")
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("load %s: %w", file.Name(), err)
+	}
+	return nil
+}
+
+// enter makes dir the root, as switch_root does.
+func enter(dir string) error {
+	if err := unix.Chdir(dir); err != nil {
+		return fmt.Errorf("enter %s: %w", dir, err)
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("move %s to /: %w", dir, err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("enter the new root: %w", err)
+	}
+	return unix.Chdir("/")
+}
+
+type mounts []struct {
+	source, target, kind string
+	flags                uintptr
+	options              string
+}
+
+func mountAll(all mounts) error {
+	for _, m := range all {
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.options); err != nil {
+			return fmt.Errorf("mount %s on %s: %w", m.kind, m.target, err)
+		}
+	}
+	return nil
+}
