@@ -8,6 +8,9 @@ import (
 // across checks what several blocks must agree on.
 func (c *checker) across(root *node) {
 	c.uniqueVRIDs()
+	if f := c.config.Fence; f.VIPOnLo && !f.Gate {
+		c.errorf(c.onLo.pos(), "gate on", "vip_on_lo needs the packet gate: without it, IPVS on a BACKUP would send what the MASTER sends it to a real server again")
+	}
 	c.addresses()
 	switch {
 	case len(c.drafts) > 0 && !hasConsensus(root):

@@ -86,11 +86,6 @@ func (c *checker) oldSyncInterface(n *node, d *draft) {
 // finishSync finds the instance whose state the daemon has.
 func (c *checker) finishSync() {
 	d := c.sync
-	if c.config.Fence.VIPOnLo && (d == nil || d.Instance == "") {
-		c.errorf(c.onLo.pos(), "lvs_sync_daemon INTERFACE INSTANCE in global_defs",
-			"vip_on_lo needs lvs_sync_daemon with an instance: without it, IPVS on a BACKUP would send what the MASTER sends it to a real server again")
-		return
-	}
 	if d == nil {
 		return
 	}

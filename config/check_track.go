@@ -85,9 +85,17 @@ var bfdSetters = map[string]setter[BFDInstance]{
 	"checker":      func(*checker, *node, *BFDInstance) {},
 }
 
-// millis takes a whole number of milliseconds.
+// millis takes a number of milliseconds, which may have a fraction.
 func (c *checker) millis(n *node, d *time.Duration) {
-	if value, ok := c.integer(n); ok {
-		*d = time.Duration(value) * time.Millisecond
+	text, ok := c.value(n)
+	if !ok {
+		return
 	}
+	r := n.kw.Range
+	ms, ok := decimal(text)
+	if !ok || ms < r.Min || ms > r.Max {
+		c.errorf(n.wordPos(1), "", "%s %q is not a number from %v", n.name(), clip(text), r)
+		return
+	}
+	*d = time.Duration(ms*1000) * time.Microsecond
 }

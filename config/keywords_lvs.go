@@ -27,8 +27,8 @@ var (
 	retriesRange  = Range{0, 1000000, ""}
 	offsetRange   = Range{0, 10485760, ""}
 	replyRange    = Range{0, 65535, ""}
-	bfdMillis     = Range{1, 1000, "ms"}
-	bfdIdleMillis = Range{1000, 10000, "ms"}
+	bfdMillis     = Range{1, 4294967, "ms"}
+	bfdIdleMillis = Range{1000, 4294967, "ms"}
 	bfdCount      = Range{1, 255, ""}
 )
 

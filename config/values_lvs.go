@@ -227,7 +227,7 @@ type BFDInstance struct {
 	Multiplier           int
 	Passive              bool
 	TTL                  int // of packets sent; 255
-	MaxHops              int // packets with a TTL below 255 − MaxHops are dropped
+	MaxHops              int // packets with a TTL below TTL − MaxHops are dropped
 	Multihop             bool
 }
 

@@ -359,11 +359,11 @@ func TestGateHoldsVIPsMax(t *testing.T) {
 }
 
 // A director that is a real server, too, keeps its VIP on lo: the gate shuts ARP
-// alone, so that it answers what the MASTER sends it. Method: a neighbour entry in the
-// place of ARP, and both questions.
+// alone, so that it answers what the MASTER sends it; but that goes to its own address,
+// where IPVS has nothing to direct, until the VIP is leased. Method: a neighbour entry
+// in the place of ARP, and an echo server on each of the two addresses.
 func TestGateOfARealServerShutsARPAlone(t *testing.T) {
 	r := newRig(t)
-	r.echo(r.director, vipA)
 	r.at(func() error { // as every real server of DR has it: ARP never speaks of the VIP
 		return os.WriteFile("/proc/sys/net/ipv4/conf/all/arp_announce", []byte("2"), 0o644)
 	})
@@ -375,14 +375,38 @@ func TestGateOfARealServerShutsARPAlone(t *testing.T) {
 		return netlink.AddrAdd(lo, &netlink.Addr{IPNet: ipNet(vipA.Prefix)})
 	})
 	r.pin(vipA)
+	gate := r.kernel.Gate
 	r.at(func() error {
-		_, err := r.kernel.Gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA}), ARPOnly: true})
+		_, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA}), ARPOnly: true})
 		return err
 	})
 	if r.answersARP(vipA) {
 		t.Error("ARP is answered")
 	}
-	if !answersUDP(r.prober(r.client, vipA)) {
-		t.Error("the real server does not answer what is sent to it")
+	own := r.listen(r.director, VIP{Prefix: directorAddress})
+	vips := r.listen(r.director, vipA)
+	r.at(func() error { return gate.Arm([]VIP{vipA}, long) })
+	for _, step := range []struct {
+		leased bool
+		at     *net.UDPConn
+	}{{false, own}, {true, vips}} {
+		if step.leased {
+			r.at(func() error { return gate.Open([]VIP{vipA}, long) })
+		}
+		probe := r.prober(r.client, vipA)
+		_, err := probe.Write([]byte("who is there"))
+		r.must(err)
+		r.must(step.at.SetReadDeadline(time.Now().Add(5 * time.Second)))
+		buffer := make([]byte, 64)
+		n, from, err := step.at.ReadFromUDPAddrPort(buffer)
+		if err != nil {
+			t.Fatalf("leased %v: it comes to the wrong address: %v", step.leased, err)
+		}
+		_, err = step.at.WriteToUDPAddrPort(buffer[:n], from)
+		r.must(err)
+		r.must(probe.SetReadDeadline(time.Now().Add(5 * time.Second)))
+		if _, err := probe.Read(buffer); err != nil {
+			t.Errorf("leased %v: the answer does not come from the VIP: %v", step.leased, err)
+		}
 	}
 }

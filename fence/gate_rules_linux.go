@@ -48,6 +48,16 @@ const (
 //	  chain output { filter hook output -310; arp saddr ip @managed arp saddr ip != @leased drop }
 //	}
 //
+// Of a director that is a real server, too, the VIPs stand on lo, and what the MASTER
+// sends it is its own business: nothing of IP is dropped. But its IPVS must not direct
+// it a second time, for two directors would play ping-pong; not even while nobody here
+// is alive. So what is not leased goes to the host's own address, where no virtual
+// server is, and its answers come from the VIP again:
+//
+//	table ip hafence {
+//	  chain prerouting { nat hook prerouting -100; ip daddr @managed ip daddr != @leased redirect }
+//	}
+//
 // A BACKUP still talks to a VIP that another node holds: that is IP to a
 // managed address in output and from one in prerouting, which no rule matches.
 // The first match in the ARP input chain lets it learn from the holder's
@@ -74,9 +84,8 @@ func (t gateTable) remove(conn *nftables.Conn) {
 	conn.DelTable(t.table)
 }
 
-// build queues the making of the table, in which nothing is leased. With arpOnly
-// the family ip has its sets and no rules: the addresses stand on lo as well, and
-// this host answers for what the director sends it.
+// build queues the making of the table, in which nothing is leased. With arpOnly the
+// addresses stand on lo as well: the family ip drops nothing, and keeps IPVS quiet.
 func (t gateTable) build(conn *nftables.Conn, managed []netip.Addr, arpOnly bool) error {
 	conn.AddTable(t.table)
 	if err := conn.AddSet(t.managed, elementsOf(managed, 0)); err != nil {
@@ -95,6 +104,7 @@ func (t gateTable) build(conn *nftables.Conn, managed []netip.Addr, arpOnly bool
 		return nil
 	}
 	if arpOnly {
+		t.ownBusiness(conn)
 		return nil
 	}
 	t.chain(conn, "prerouting", *nftables.ChainHookPrerouting, gatePriorityEarly, t.unleased(offsetIPDestination)...)
@@ -113,6 +123,15 @@ func (t gateTable) chain(conn *nftables.Conn, name string, hook nftables.ChainHo
 		Table: t.table, Chain: chain,
 		Exprs: append(match, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop}),
 	})
+}
+
+// ownBusiness queues the chain that keeps IPVS from directing what is not leased.
+func (t gateTable) ownBusiness(conn *nftables.Conn) {
+	chain := conn.AddChain(&nftables.Chain{
+		Name: "prerouting", Table: t.table, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest,
+	})
+	conn.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: append(t.unleased(offsetIPDestination), &expr.Redir{})})
 }
 
 // unleased matches where the address at offset is managed and not leased.

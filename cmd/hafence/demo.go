@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -24,6 +26,8 @@ type demoFlags struct {
 	ttl            float64
 	repeat         int
 	keepLogs       string
+	service        string // method of forwarding
+	ungated        bool
 }
 
 func newDemo() *cobra.Command {
@@ -45,6 +49,9 @@ Exit codes: 0 every promise was kept, 1 not, or it could not be told, 2 wrong us
 			if err := flags.check(); err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
+			if flags.service != "" {
+				return tellService(ctx, cmd.OutOrStdout(), flags)
+			}
 			if !flags.script {
 				return watchDemo(ctx, flags)
 			}
@@ -55,6 +62,8 @@ Exit codes: 0 every promise was kept, 1 not, or it could not be told, 2 wrong us
 	cmd.Flags().BoolVar(&flags.asJSON, "json", false, "with --script: print JSON")
 	cmd.Flags().Float64Var(&flags.ttl, "ttl", demo.DefaultTTL.Seconds(), "lease_ttl in `SECONDS`")
 	cmd.Flags().IntVar(&flags.repeat, "repeat", 1, "with --script: tell the story `N` times and print medians")
+	cmd.Flags().StringVar(&flags.service, "service", "", "tell the story of a virtual server with two real ones instead, forwarded by `METHOD`: NAT, DR or TUN; needs IPVS (make demo-lvs brings a kernel along)")
+	cmd.Flags().BoolVar(&flags.ungated, "ungated", false, "do without the packet gate, on a kernel that lacks nf_tables for ip and arp")
 	cmd.Flags().StringVar(&flags.keepLogs, "keep-logs", "", "copy the nodes' logs to `DIR` at the end")
 	return cmd
 }
@@ -71,7 +80,11 @@ func (f demoFlags) check() error {
 		return fmt.Errorf("demo: --ttl %g is not within %g and %d seconds", f.ttl, ttlMin, ttlMax)
 	case f.repeat < 1 || f.repeat > repeatMax:
 		return fmt.Errorf("demo: --repeat %d is not within 1 and %d", f.repeat, repeatMax)
-	case !f.script && (f.asJSON || f.repeat != 1):
+	case f.service != "" && !slices.Contains([]string{"NAT", "DR", "TUN"}, f.service):
+		return fmt.Errorf("demo: --service %q is none of NAT, DR and TUN", f.service)
+	case f.service != "" && f.repeat != 1:
+		return errors.New("demo: --repeat and --service do not go together")
+	case !f.script && f.service == "" && (f.asJSON || f.repeat != 1):
 		return errors.New("demo: --json and --repeat are for --script")
 	}
 	return nil
@@ -82,7 +95,7 @@ func (f demoFlags) open(keepLogs string) (*demo.Cluster, error) {
 	if err != nil {
 		return nil, failed(fmt.Errorf("demo: find this program: %w", err), "")
 	}
-	cluster, err := demo.Open(demo.Options{Program: self, TTL: time.Duration(f.ttl * float64(time.Second)), KeepLog: keepLogs})
+	cluster, err := demo.Open(demo.Options{Program: self, TTL: time.Duration(f.ttl * float64(time.Second)), KeepLog: keepLogs, Service: f.virtualServer(), Ungated: f.ungated})
 	var missing *demo.Missing
 	if errors.As(err, &missing) {
 		return nil, failed(fmt.Errorf("demo: %w", err), missing.Hint)
@@ -91,6 +104,42 @@ func (f demoFlags) open(keepLogs string) (*demo.Cluster, error) {
 		return nil, failed(fmt.Errorf("demo: %w", err), "")
 	}
 	return cluster, nil
+}
+
+// virtualServer is what --service asks for.
+func (f demoFlags) virtualServer() *demo.Service {
+	if f.service == "" {
+		return nil
+	}
+	return &demo.Service{Method: f.service}
+}
+
+// tellService tells the story of a virtual server.
+func tellService(ctx context.Context, out io.Writer, flags demoFlags) (err error) {
+	cluster, err := flags.open(flags.keepLogs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Close()) }()
+	told := func(s demo.ServiceStep) { demo.WriteServiceStep(out, s) }
+	if flags.asJSON {
+		told = nil
+	} else {
+		demo.WriteServiceHeader(out)
+	}
+	report, err := demo.RunService(ctx, cluster, told)
+	if flags.asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		err = errors.Join(err, encoder.Encode(report))
+	}
+	if err != nil {
+		return failed(fmt.Errorf("demo: %w", err), "hafence demo --keep-logs DIR keeps the nodes' logs")
+	}
+	if !report.OK {
+		return failed(errors.New("demo: a promise was broken"), "hafence demo --keep-logs DIR keeps the nodes' logs")
+	}
+	return nil
 }
 
 func watchDemo(ctx context.Context, flags demoFlags) (err error) {

@@ -68,7 +68,7 @@ hafence there is dead.`,
 		SilenceErrors: true, SilenceUsage: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newRun(), newController(), newCheck(), newStatus(), newKeygen(), newDemo(), newVersion())
+	root.AddCommand(newRun(), newController(), newChecker(), newCheck(), newStatus(), newKeygen(), newDemo(), newVersion())
 	return root
 }
 

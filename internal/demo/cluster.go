@@ -19,6 +19,9 @@ type Options struct {
 	Program string        // the hafence program; hafence-guard is beside it
 	TTL     time.Duration // lease_ttl; 0: hafence's default
 	KeepLog string        // directory that the nodes' logs are copied to at the end; "": none
+	Service *Service      // a virtual server on the VIP; nil: none. Needs a kernel with IPVS
+	Plain   bool          // plain VRRP without leases (consensus off): for a kernel too slow for Raft
+	Ungated bool          // do without the packet gate: the kernel lacks its families of nf_tables
 }
 
 // DefaultTTL is hafence's own lease_ttl (DESIGN §3).
@@ -38,9 +41,12 @@ type Cluster struct {
 	Nodes    []*Node
 	Client   *lab.Host
 	Observer *Observer
+	Servers  []*Server // of Options.Service
 
 	options Options
 	dir     string
+	back    *lab.Switch // of the servers, with NAT
+	owned   []*lab.Host // the servers', where they have their own
 	closed  bool
 }
 
@@ -50,7 +56,7 @@ func Open(options Options) (*Cluster, error) {
 	if options.TTL == 0 {
 		options.TTL = DefaultTTL
 	}
-	if err := require(options.Program); err != nil {
+	if err := require(options.Program, !options.Ungated); err != nil {
 		return nil, err
 	}
 	c := &Cluster{options: options}
@@ -73,8 +79,18 @@ func (c *Cluster) build() error {
 		return err
 	}
 	for i := range nodeCount {
-		if err := c.addNode(i, key); err != nil {
+		if err := c.addNode(i); err != nil {
 			return err
+		}
+	}
+	if c.options.Service != nil {
+		if err := c.addServers(); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Nodes {
+		if err := os.WriteFile(n.ConfigFile(), []byte(c.configuration(n, key)), 0o644); err != nil {
+			return fmt.Errorf("write the configuration of %s: %w", n.Name, err)
 		}
 	}
 	if c.Client, err = lab.NewHost("client"); err != nil {
@@ -91,7 +107,7 @@ func (c *Cluster) build() error {
 	return err
 }
 
-func (c *Cluster) addNode(i int, key string) error {
+func (c *Cluster) addNode(i int) error {
 	name := nodeName(i)
 	host, err := lab.NewHost(name)
 	if err != nil {
@@ -105,22 +121,23 @@ func (c *Cluster) addNode(i int, key string) error {
 	if err := os.MkdirAll(n.DataDir(), 0o700); err != nil {
 		return fmt.Errorf("make the directory of %s: %w", name, err)
 	}
-	if err := os.WriteFile(n.ConfigFile(), []byte(configuration(n, key, c.options.TTL)), 0o644); err != nil {
-		return fmt.Errorf("write the configuration of %s: %w", name, err)
-	}
 	return nil
 }
 
 func nodeName(i int) string { return fmt.Sprintf("n%d", i+1) }
 
 // configuration is a node's, as a user would write it.
-func configuration(n *Node, key string, ttl time.Duration) string {
+func (c *Cluster) configuration(n *Node, key string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "consensus {\n    node %s\n", n.Name)
-	for i := range nodeCount {
-		fmt.Fprintf(&b, "    member %s %s\n", nodeName(i), nodeAddress(i))
+	if c.options.Plain {
+		b.WriteString("consensus off\n")
+	} else {
+		fmt.Fprintf(&b, "consensus {\n    node %s\n", n.Name)
+		for i := range nodeCount {
+			fmt.Fprintf(&b, "    member %s %s\n", nodeName(i), nodeAddress(i))
+		}
+		fmt.Fprintf(&b, "    key_file %s\n    data_dir %s\n    lease_ttl %v\n}\n", key, n.DataDir(), c.options.TTL.Seconds())
 	}
-	fmt.Fprintf(&b, "    key_file %s\n    data_dir %s\n    lease_ttl %v\n}\n", key, n.DataDir(), ttl.Seconds())
 	fmt.Fprintf(&b, "status {\n    socket %s\n}\n", n.SocketPath())
 	fmt.Fprintf(&b, `vrrp_instance %s {
     state BACKUP
@@ -130,9 +147,13 @@ func configuration(n *Node, key string, ttl time.Duration) string {
     advert_int 1
     virtual_ipaddress {
         %s
-    }
+%s    }
 }
-`, instanceName, interfaceName, routerID, priorities[n.Index], vip)
+`, instanceName, interfaceName, routerID, priorities[n.Index], vip, c.secondAddress())
+	if c.options.Ungated {
+		b.WriteString("fence {\n    gate off\n}\n")
+	}
+	b.WriteString(c.serviceConfiguration())
 	return b.String()
 }
 
@@ -246,6 +267,7 @@ func (c *Cluster) Close() error {
 	if c.Client != nil {
 		errs = append(errs, c.Client.Close())
 	}
+	errs = append(errs, c.closeServers())
 	if c.Switch != nil {
 		errs = append(errs, c.Switch.Close())
 	}

@@ -34,10 +34,12 @@ func lately(now boottime.Instant) window { return window{from: now.Add(-settleTi
 // priorities are the nodes': n1 is preferred.
 var priorities = [nodeCount]int{150, 120, 100}
 
-func nodeAddress(i int) netip.Addr {
-	address := nodesFrom
-	for range i {
-		address = address.Next()
+func nodeAddress(i int) netip.Addr { return plus(nodesFrom, i) }
+
+// plus is the n-th address after a.
+func plus(a netip.Addr, n int) netip.Addr {
+	for range n {
+		a = a.Next()
 	}
-	return address
+	return a
 }

@@ -151,9 +151,6 @@ func (c *Controller) openParts() error {
 	c.rebuildRouters()
 	c.sync = newConnSync(c.logger)
 	c.sync.configure(syncConfig(c.config))
-	if c.config.Fence.VIPOnLo && !isWitness(c.config) {
-		c.keepQuiet(true)
-	}
 	c.status, err = status.Listen(c.config.Status.Socket, c.report)
 	return err
 }

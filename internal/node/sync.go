@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -105,15 +104,13 @@ func (s *connSync) configure(c *config.SyncDaemon) {
 	s.wake()
 }
 
-// follow reports whether the group's state has changed.
-func (s *connSync) follow(master bool) (changed bool) {
+func (s *connSync) follow(master bool) {
 	s.mu.Lock()
-	changed = s.roles.follow(boottime.Now(), master)
+	changed := s.roles.follow(boottime.Now(), master)
 	s.mu.Unlock()
 	if changed {
 		s.wake()
 	}
-	return changed
 }
 
 func (s *connSync) wake() {
@@ -196,33 +193,10 @@ func (s *connSync) reconcile(want lvs.SyncWant) error {
 	return nil
 }
 
-// followSync tells connection synchronisation whether its instance is MASTER. It is
-// called before the guard is asked to open or drop anything, so that IPVS directs
-// what comes to the VIP from the first packet on.
+// followSync tells connection synchronisation whether its instance is MASTER.
 func (c *Controller) followSync() {
-	d := c.config.LVS.Sync
-	if d == nil || d.Instance == "" {
-		return
-	}
-	master := c.core.master(d.Instance)
-	if c.sync.follow(master) && c.config.Fence.VIPOnLo {
-		c.keepQuiet(!master)
-	}
-}
-
-// backupOnly makes IPVS leave packets alone while a backup sync daemon runs
-// (Documentation/networking/ipvs-sysctl.rst, backup_only).
-const backupOnly = "/proc/sys/net/ipv4/vs/backup_only"
-
-// keepQuiet keeps the IPVS of a director that is a real server, too, from directing
-// what the MASTER sends to it.
-func (c *Controller) keepQuiet(quiet bool) {
-	value := "0"
-	if quiet {
-		value = "1"
-	}
-	if err := os.WriteFile(backupOnly, []byte(value), 0o644); err != nil {
-		c.logger.Error("vip_on_lo: cannot tell IPVS whether it directs", "quiet", quiet, "error", err)
+	if d := c.config.LVS.Sync; d != nil && d.Instance != "" {
+		c.sync.follow(c.core.master(d.Instance))
 	}
 }
 

@@ -165,3 +165,46 @@ func TestIdleClientHoldsNobodyUp(t *testing.T) {
 		t.Fatal("an idle client is never cut off")
 	}
 }
+
+// servers is a checker's account with everything that the forms can show.
+func servers() *Servers {
+	return &Servers{
+		Version: "1.2.3", Uptime: 200, Trouble: "1 of 2 operations refused", Repaired: map[string]uint64{"services_deleted": 1},
+		Lateness: Lateness{P99: 0.002, Max: 0.01},
+		VirtualServers: []VirtualServer{
+			{
+				Name: "[192.0.2.100]:tcp:80", Services: []string{"TCP 192.0.2.100:80"}, Scheduler: "wlc", Quorum: true, Needed: 1, Weight: 3,
+				Connections: Connections{Total: 100, InBytes: 1000, OutBytes: 5000, Active: 12, Inactive: 3},
+				RealServers: []RealServer{
+					{Name: "[198.51.100.1]:tcp:80", Up: true, InIPVS: true, Weight: 3, Since: 7600, Reason: "connected",
+						Connections: Connections{Active: 12, Inactive: 3}, Checks: []Check{{Name: "TCP_CHECK", Up: true, Ran: true}}},
+					{Name: "[198.51.100.2]:tcp:80", InIPVS: true, Since: 8, Reason: "status 500", Checks: []Check{
+						{Name: "HTTP_GET", Ran: true, History: []Try{{Ago: 3, Took: 0.01, Reason: "status 500"}, {Ago: 8, Took: 0.01, Reason: "status 500"}}},
+					}},
+				},
+			},
+			{
+				Name: "[web]:tcp", Services: []string{"TCP 192.0.2.101:80", "TCP 192.0.2.102:80"}, Scheduler: "rr", Needed: 2, Weight: 1, Sorry: true,
+				RealServers: []RealServer{{Name: "[198.51.100.3]:tcp:80", Since: 60, Reason: "connect: connection refused"}},
+			},
+		},
+		Warnings: []string{"the last reload was refused: it has errors"},
+	}
+}
+
+// The servers' JSON form is a contract, too.
+func TestJSONFormOfServersIsStable(t *testing.T) {
+	got, err := json.MarshalIndent(servers(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "servers.json", append(got, '\n'))
+}
+
+func TestRenderedFormOfServers(t *testing.T) {
+	var out bytes.Buffer
+	if err := RenderServers(&out, servers()); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "servers.txt", out.Bytes())
+}
