@@ -2,10 +2,12 @@ package fence
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
 // gateTableName is the name of our tables, in the families ip and arp.
@@ -35,6 +37,13 @@ const (
 	addressLength       = 4
 )
 
+// TCP's flags. RFC 9293 §3.1.
+const (
+	offsetTCPFlags = 13
+	tcpSYN         = 0x02
+	tcpACK         = 0x10
+)
+
 // gateTable is our table of one family: which addresses are behind the gate,
 // which are open, and which may be opened.
 //
@@ -51,11 +60,16 @@ const (
 // Of a director that is a real server, too, the VIPs stand on lo, and what the MASTER
 // sends it is its own business: nothing of IP is dropped. But its IPVS must not direct
 // it a second time, for two directors would play ping-pong; not even while nobody here
-// is alive. So what is not leased goes to the host's own address, where no virtual
-// server is, and its answers come from the VIP again:
+// is alive. So what begins while the VIP is not leased goes to the host's own address,
+// where no virtual server is, and its answers come from the VIP again; connections that
+// go on from the time when it was leased are left to IPVS, which knows them:
 //
 //	table ip hafence {
-//	  chain prerouting { nat hook prerouting -100; ip daddr @managed ip daddr != @leased redirect }
+//	  chain prerouting {
+//	    nat hook prerouting -100
+//	    ip daddr @managed ip daddr != @leased tcp flags syn / syn,ack redirect
+//	    ip daddr @managed ip daddr != @leased meta l4proto != tcp redirect
+//	  }
 //	}
 //
 // A BACKUP still talks to a VIP that another node holds: that is IP to a
@@ -131,7 +145,22 @@ func (t gateTable) ownBusiness(conn *nftables.Conn) {
 		Name: "prerouting", Table: t.table, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest,
 	})
-	conn.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: append(t.unleased(offsetIPDestination), &expr.Redir{})})
+	for _, begins := range [][]expr.Any{
+		{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offsetTCPFlags, Len: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{tcpSYN | tcpACK}, Xor: []byte{0}},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{tcpSYN}},
+		},
+		{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+		},
+	} {
+		expressions := slices.Concat(t.unleased(offsetIPDestination), begins, []expr.Any{&expr.Redir{}})
+		conn.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: expressions})
+	}
 }
 
 // unleased matches where the address at offset is managed and not leased.

@@ -442,7 +442,7 @@ func (c *Checker) write() error {
 }
 
 // stop is an orderly end: omega's scripts run, and IPVS stays unless
-// lvs_flush_on_stop says otherwise.
+// lvs_flush_on_stop or vip_on_lo say otherwise.
 func (c *Checker) stop(ctx context.Context, cause string) error {
 	select {
 	case <-c.reloadC: // it came first, as when a reload leaves no virtual server
@@ -454,9 +454,11 @@ func (c *Checker) stop(ctx context.Context, cause string) error {
 	for _, v := range c.site.virtuals {
 		c.tell(v, c.pools[v.Name].Stop(now))
 	}
-	if c.site.config.LVS.FlushOnStop {
+	// Once the packet gate is gone, too, IPVS would direct what the new MASTER sends to
+	// a director that is a real server.
+	if c.site.config.LVS.FlushOnStop || c.site.config.Fence.VIPOnLo {
 		if err := c.ipvs.want(nil, c.keepLedger); err != nil {
-			c.logger.Error("lvs_flush_on_stop", "error", err)
+			c.logger.Error("cannot remove the virtual servers", "error", err)
 		}
 		c.ipvs.apply()
 	}

@@ -16,12 +16,13 @@ import (
 
 // Options are what [Open] needs.
 type Options struct {
-	Program string        // the hafence program; hafence-guard is beside it
-	TTL     time.Duration // lease_ttl; 0: hafence's default
-	KeepLog string        // directory that the nodes' logs are copied to at the end; "": none
-	Service *Service      // a virtual server on the VIP; nil: none. Needs a kernel with IPVS
-	Plain   bool          // plain VRRP without leases (consensus off): for a kernel too slow for Raft
-	Ungated bool          // do without the packet gate: the kernel lacks its families of nf_tables
+	Program string             // the hafence program; hafence-guard is beside it
+	TTL     time.Duration      // lease_ttl; 0: hafence's default
+	KeepLog string             // directory that the nodes' logs are copied to at the end; "": none
+	Service *Service           // a virtual server on the VIP; nil: none. Needs a kernel with IPVS
+	Extra   func(*Node) string // more of a node's configuration; nil: none
+	Plain   bool               // plain VRRP without leases (consensus off): for a kernel too slow for Raft
+	Ungated bool               // do without the packet gate: the kernel lacks its families of nf_tables
 }
 
 // DefaultTTL is hafence's own lease_ttl (DESIGN §3).
@@ -154,6 +155,9 @@ func (c *Cluster) configuration(n *Node, key string) string {
 		b.WriteString("fence {\n    gate off\n}\n")
 	}
 	b.WriteString(c.serviceConfiguration())
+	if c.options.Extra != nil {
+		b.WriteString(c.options.Extra(n))
+	}
 	return b.String()
 }
 

@@ -198,6 +198,13 @@ func (n *Node) end() error {
 	return errors.Join(errs...)
 }
 
+// Servers asks the node's checker for its virtual servers.
+func (n *Node) Servers(ctx context.Context) (*status.Servers, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	return status.FetchServers(ctx, status.ServersSocket(n.SocketPath()))
+}
+
 // Status asks the node for the cluster's status.
 func (n *Node) Status(ctx context.Context) (*status.Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)

@@ -206,7 +206,8 @@ func (s *Server) accept(listener net.Listener) {
 		s.mu.Lock()
 		s.open[conn] = true
 		if peer, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-			s.peers[peer.AddrPort()] = true
+			from := peer.AddrPort()
+			s.peers[netip.AddrPortFrom(from.Addr().Unmap(), from.Port())] = true
 		}
 		s.mu.Unlock()
 		s.tasks.Go(func() { s.serve(conn) })

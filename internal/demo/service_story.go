@@ -134,6 +134,9 @@ func (s *serviceStory) failover(ctx context.Context, name string, strike func(*N
 	one.Connection = "lives"
 	if err != nil || after <= before {
 		one.Connection = "cut"
+	}
+	// A director that stops or dies may have been the real server itself.
+	if one.Connection == "cut" && !c.options.Service.Local {
 		one.Problems = append(one.Problems, fmt.Sprintf("the open connection did not live on: %v", cmp.Or(err, errors.New("no answer any more"))))
 	}
 	s.conclude(one, s.visitor.Visits(began))

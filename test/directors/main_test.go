@@ -53,7 +53,7 @@ func build(m *testing.M) int {
 var modules = []string{"ip_vs", "ip_vs_rr", "nf_tables", "bridge", "veth", "ipip"}
 
 // gated are what they need where there is a packet gate, too.
-var gated = append([]string{"nft_chain_nat", "nft_redir"}, modules...)
+var gated = append([]string{kernel.PacketGate, "nft_chain_nat", "nft_redir"}, modules...)
 
 // cluster is a demo's cluster with a virtual server, inside a machine.
 type cluster struct {

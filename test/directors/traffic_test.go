@@ -5,7 +5,6 @@ import (
 
 	"github.com/hafence/hafence/internal/demo"
 	"github.com/hafence/hafence/test/lab/kernel"
-	"github.com/hafence/hafence/test/lab/stock"
 )
 
 // Goal: with each forwarding method a client is served by both real servers; one that
@@ -38,7 +37,7 @@ func TestTunneling(t *testing.T) {
 // MASTER sends it and directs nothing itself. Method: the same story, with n1 and n2 as
 // real servers and the VIP on their lo.
 func TestDirectorsThatAreRealServers(t *testing.T) {
-	if !stock.Run(t, gated...) {
+	if !kernel.Run(t, gated...) {
 		return
 	}
 	tell(t, demo.Options{Service: &demo.Service{Method: "DR", Local: true, Patience: slow}, Plain: true})
