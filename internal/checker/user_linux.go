@@ -123,11 +123,19 @@ func hand(dir string, uid, gid int) error {
 	return nil
 }
 
-// become changes the user of this thread alone, keeps the kept rights, and starts a
-// program, which replaces the whole process: so no thread is left behind with the old
-// rights.
+// become changes the user of one thread, keeps the kept rights, and starts a program,
+// which replaces the whole process: so no thread is left behind with the old rights.
+// Where that fails the thread ends, and the others are as they were.
 func become(uid, gid uint32, start func() error) error {
-	runtime.LockOSThread()
+	failedC := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		failedC <- changeAndStart(uid, gid, start)
+	}()
+	return <-failedC
+}
+
+func changeAndStart(uid, gid uint32, start func() error) error {
 	for _, call := range [][4]uintptr{
 		{unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1, 0},
 		{unix.SYS_SETGROUPS, 0, 0, 0},

@@ -87,6 +87,9 @@ var pureFiles = []string{
 	"consensus/*.go",
 	"vrrp/action.go", "vrrp/checksum.go", "vrrp/event.go", "vrrp/machine*.go", "vrrp/packet.go", "vrrp/reason.go", "vrrp/receive.go", "vrrp/timer.go",
 	"fence/action.go", "fence/event.go", "fence/owner*.go", "fence/vip.go",
+	"lvs/attribute.go", "lvs/batch.go", "lvs/decode.go", "lvs/destination.go", "lvs/encode.go", "lvs/key.go", "lvs/message.go", "lvs/op.go", "lvs/plan.go",
+	"lvs/refusal.go", "lvs/service.go", "lvs/settle.go", "lvs/statistics.go", "lvs/sync.go", "lvs/table.go", "lvs/timeouts.go",
+	"health/file.go", "health/pool*.go", "health/result.go", "health/schedule*.go", "health/bfd/packet.go",
 	"fence/guard/core*.go", "fence/guard/event.go", "fence/guard/message.go",
 	"internal/node/config.go", "internal/node/core*.go", "internal/node/event.go", "internal/node/group*.go", "internal/node/warning.go",
 }
