@@ -173,15 +173,17 @@ func (o *Owner) Withdrawn() bool {
 // gone, so that the gate may be removed.
 func (o *Owner) Clean() bool { return o.Withdrawn() && len(o.withdrawals) == 0 }
 
-// Overdue reports whether a VIP may still answer although its grant is over:
-// the watchdog must not be petted.
+// Overdue reports whether a VIP may still answer although its grant is over, or
+// will, for the kernel refuses its withdrawal: the watchdog must not be petted. Not to
+// wait for the deadline in the second case lets the reset come before another node
+// may answer.
 func (o *Owner) Overdue(now boottime.Instant) bool {
 	for _, h := range o.holdings {
 		if h.up() && !now.Before(h.deadline) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(o.withdrawals, func(w *withdrawal) bool { return !w.silent() && !now.Before(w.due) })
+	return slices.ContainsFunc(o.withdrawals, func(w *withdrawal) bool { return !w.silent() && (w.failure != "" || !now.Before(w.due)) })
 }
 
 // Held lists the VIPs that should be on their interfaces now.

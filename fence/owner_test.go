@@ -234,8 +234,8 @@ func TestOwnerIsOverdueWhenNothingSilences(t *testing.T) {
 	if f.owner.Withdrawn() {
 		t.Error("counts as withdrawn")
 	}
-	if f.owner.Overdue(deadline-1) || !f.owner.Overdue(deadline) {
-		t.Error("overdue from another instant than the deadline")
+	if !f.owner.Overdue(f.now) || !f.owner.Overdue(deadline) {
+		t.Error("not overdue from the first refusal on")
 	}
 	f.want(f.step(Arm{Seq: 5, Group: "web"}), Armed{Seq: 5, Group: "web", Error: "arm web: its last withdrawal has not succeeded yet"})
 	f.reports, f.failShut, f.failRemove = nil, nil, nil
@@ -311,8 +311,8 @@ func TestOwnerAnswersTheLastOfRepeatedDrops(t *testing.T) {
 		f.want(f.reports, Dropped{Seq: seq, Groups: []string{"web"}, Error: "no buffer space"})
 		f.now = f.now.Add(retryIntervalMin)
 	}
-	if f.owner.Overdue(deadline-1) || !f.owner.Overdue(deadline) {
-		t.Error("asking again has moved the instant from which the watchdog counts")
+	if !f.owner.Overdue(f.now) || !f.owner.Overdue(deadline) {
+		t.Error("asking again has made the watchdog forget the refusal")
 	}
 	f.reports, f.failRemove, f.failShut = nil, nil, nil
 	f.wait(retryIntervalMax)

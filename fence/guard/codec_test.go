@@ -31,7 +31,7 @@ var samples = []Message{
 	Drop{Seq: 5, Groups: []string{"web"}, Cause: "stop"},
 	Farewell{Peers: []string{"192.0.2.2:1"}, ServerNames: []string{"b"}, ALPN: "x", CertPEM: []byte("c"), KeyPEM: []byte("k"), CAPEM: []byte("a"), Frame: []byte{0, 255}},
 	Heartbeat{}, Ready{Status: "fine"}, Reloading{}, Stopping{},
-	Configured{Seq: 1, Layers: Layers{Gate: true, Lifetime: true, Watchdog: true, MemoryLocked: true, OOMProtected: true, RealtimePriority: 50, Missing: []string{"x"}}, Removed: []string{"192.0.2.7"}, Error: "e"},
+	Configured{Seq: 1, Layers: Layers{Gate: true, Lifetime: true, Watchdog: true, MemoryLocked: true, OOMProtected: true, RealtimePriority: 50, Missing: []string{"x"}, Cautions: []string{"y"}}, Removed: []string{"192.0.2.7"}, Error: "e"},
 	Armed{Seq: 2, Group: "web", Error: "e"},
 	Opened{Seq: 3, Group: "web", Token: 7, Error: "e", Expired: true},
 	Refreshed{Seq: 4, Refused: []string{"web"}},

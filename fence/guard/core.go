@@ -113,6 +113,7 @@ type watchdog struct {
 	path    string // wanted
 	timeout time.Duration
 	reason  string // why it isn't open
+	caution string // what an operator should know of it
 }
 
 // NewCore returns a core that waits for Start. serviceWatchdog is the timeout

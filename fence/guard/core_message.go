@@ -61,7 +61,10 @@ func (c *Core) configureFrom(now boottime.Instant, m Configure) {
 }
 
 func (c *Core) watchdogOpened(now boottime.Instant, ev WatchdogOpened) {
-	c.watchdog.reason = ev.Reason
+	c.watchdog.reason, c.watchdog.caution = ev.Reason, ev.Caution
+	if ev.Caution != "" {
+		c.warn("the watchdog is armed, but", "caution", ev.Caution)
+	}
 	if ev.Reason == "" {
 		c.watchdog.petting = petting{interval: ev.Timeout / watchdogPetsPerTimeout, at: now}
 	}
@@ -144,6 +147,9 @@ func (c *Core) layers() Layers {
 	}
 	if c.configure.Watchdog != "" && !layers.Watchdog {
 		layers.Missing = append(layers.Missing, "watchdog: "+c.watchdog.reason)
+	}
+	if c.watchdog.caution != "" {
+		layers.Cautions = append(layers.Cautions, "watchdog: "+c.watchdog.caution)
 	}
 	return layers
 }

@@ -54,6 +54,7 @@ type RightsApplied struct{ Rights Rights }
 type WatchdogOpened struct {
 	Timeout time.Duration // what the driver made of it
 	Reason  string
+	Caution string // what it does differently from what an operator may expect; "" is the normal case
 }
 
 // FarewellSent says that SendFarewell has ended, with or without success.

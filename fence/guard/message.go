@@ -152,6 +152,7 @@ type Layers struct {
 	OOMProtected     bool
 	RealtimePriority int
 	Missing          []string // what was asked for and is not there, and why
+	Cautions         []string // what is there, but differs from what an operator may expect
 }
 
 func (Configure) kind() string     { return "configure" }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -262,7 +263,11 @@ func (s *server) openWatchdog(a OpenWatchdog) Event {
 		return WatchdogOpened{Reason: err.Error()}
 	}
 	s.watchdog = device
-	return WatchdogOpened{Timeout: timeout}
+	opened := WatchdogOpened{Timeout: timeout}
+	if d, ok := device.(interface{ Cautions() []string }); ok {
+		opened.Caution = strings.Join(d.Cautions(), "; ")
+	}
+	return opened
 }
 
 func openDevice(path string, timeout time.Duration) (fence.Watchdog, time.Duration, error) {

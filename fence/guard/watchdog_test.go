@@ -2,12 +2,14 @@ package guard
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/hafence/hafence/fence"
+	"github.com/hafence/hafence/internal/boottime"
 )
 
 // The shell carries the core's word to the device and decides nothing: it opens
@@ -46,3 +48,26 @@ func TestServerCarriesTheCoresWordToTheWatchdog(t *testing.T) {
 		t.Fatalf("the device: %+v, want 3 pets and disarmed", device)
 	}
 }
+
+// What a driver does differently from what an operator may expect is logged when the
+// watchdog is armed, and stays in the layers. Method: a device with a caution, its
+// opening taken from the shell to the core.
+func TestCautionOfTheWatchdogReachesTheLayers(t *testing.T) {
+	s := &server{Options: Options{
+		Log: hclog.NewNullLogger(),
+		OpenWatchdog: func(_ string, timeout time.Duration) (fence.Watchdog, time.Duration, error) {
+			return stubbornWatchdog{&fence.FakeWatchdog{}}, timeout, nil
+		},
+	}}
+	opened := s.perform(OpenWatchdog{Path: "/dev/watchdog", Timeout: time.Second})
+	core := NewCore(0)
+	warned := slices.ContainsFunc(core.Step(boottime.Now(), opened), func(a Action) bool { l, ok := a.(Log); return ok && l.Warn })
+	if got := core.layers(); !warned || !got.Watchdog || !slices.Equal(got.Cautions, []string{"watchdog: nowayout"}) {
+		t.Errorf("warned is %v, layers are %+v", warned, got)
+	}
+}
+
+// stubbornWatchdog can't be disarmed.
+type stubbornWatchdog struct{ *fence.FakeWatchdog }
+
+func (stubbornWatchdog) Cautions() []string { return []string{"nowayout"} }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ const (
 	hungAfter         = 10 * time.Second // a try beyond its bound by so much means that this process is not well
 	saveInterval      = time.Second      // between two writes of the state, at least
 	refreshInterval   = time.Minute      // and at most
+	saveShare         = 50               // writing takes at most one part in so many of our time
 	stopTimeout       = 5 * time.Second  // for scripts and checks at the end
 	directoryMode     = 0o755
 	descriptorsWanted = 1 << 17 // open files, where the system lets us
@@ -70,6 +72,7 @@ type Checker struct {
 	saved     saved
 	unsaved   bool
 	savedAt   boottime.Instant
+	saving    time.Duration // how long the last write took
 
 	inboxMu sync.Mutex
 	inbox   []health.Report // not applied yet; at most a few per check
@@ -224,9 +227,7 @@ func (c *Checker) loop(ctx context.Context, guardC <-chan struct{}) error {
 		case <-heartbeat.C:
 			c.beat()
 		case <-saving.C:
-			if c.unsaved || boottime.Now().Sub(c.savedAt) > refreshInterval {
-				c.save()
-			}
+			c.saveDue()
 		case ask := <-c.askC:
 			ask()
 		case <-c.reloadC:
@@ -266,9 +267,10 @@ func (c *Checker) begin() {
 	c.wantAll()
 	c.ipvs.setTimeouts(c.site.config.LVS.Timeouts)
 	c.ipvs.repair()
+	took := boottime.Now().Sub(now)
 	c.configureChecks(c.saved.Pools)
 	c.followAddresses()
-	c.logger.Info("checking", "virtual_servers", len(c.site.virtuals))
+	c.logger.Info("checking", "virtual_servers", len(c.site.virtuals), "ipvs_took", took.Round(time.Millisecond))
 }
 
 // configureChecks gives the runner the checks of the site. known is how they were
@@ -409,19 +411,35 @@ func (c *Checker) reload() {
 		c.pools[v.Name] = pool
 		c.tell(v, changes)
 	}
+	started := boottime.Now()
 	c.wantAll()
 	c.ipvs.setTimeouts(next.LVS.Timeouts)
 	c.ipvs.apply()
+	applied := boottime.Now().Sub(started)
 	c.configureChecks(nil)
 	c.followAddresses()
 	c.unsaved = true
-	c.logger.Info("configuration reloaded", "virtual_servers", len(c.site.virtuals), "took", boottime.Now().Sub(began).Round(time.Millisecond))
+	c.logger.Info("configuration reloaded", "virtual_servers", len(c.site.virtuals),
+		"ipvs_took", applied.Round(time.Millisecond), "took", boottime.Now().Sub(began).Round(time.Millisecond))
 }
 
 // keepLedger writes down what is ours before the kernel gets it.
 func (c *Checker) keepLedger(owned []lvs.ServiceKey) error {
+	if slices.Equal(c.saved.Owned, owned) && c.savedAt != 0 {
+		return nil
+	}
 	c.saved.Owned = owned
 	return c.write()
+}
+
+// saveDue saves what is new, or has not been saved for long; a large state more
+// seldom, for writing it takes its time.
+func (c *Checker) saveDue() {
+	now := boottime.Now()
+	if since := now.Sub(c.savedAt); since > refreshInterval || c.unsaved && since > c.saving*saveShare {
+		c.save()
+		c.saving = boottime.Now().Sub(now)
+	}
 }
 
 // save writes what the next life should know.

@@ -169,6 +169,9 @@ func (c *Controller) warnings() []string {
 	for _, missing := range c.layers.Missing {
 		texts = append(texts, "fencing layer missing: "+missing)
 	}
+	for _, caution := range c.layers.Cautions {
+		texts = append(texts, "fencing: "+caution)
+	}
 	for _, missing := range c.rights.Missing {
 		if !slices.Contains(c.layers.Missing, missing) {
 			texts = append(texts, "the controller lacks "+missing)

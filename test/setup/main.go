@@ -18,7 +18,7 @@ type tool struct{ program, pkg string }
 
 // lab is what the kernel lab runs (test/lab/kernel).
 var lab = []tool{
-	{"linux.uml", "user-mode-linux"}, {"cc", "gcc"}, {"/usr/include/stdio.h", "libc6-dev"}, {"modprobe", "kmod"}, {"ip", "iproute2"},
+	{"linux.uml", "user-mode-linux"}, {"qemu-system-x86_64", "qemu-system-x86"}, {"/usr/lib/qemu/virtiofsd", "qemu-system-common"}, {"cc", "gcc"}, {"/usr/include/stdio.h", "libc6-dev"}, {"modprobe", "kmod"}, {"ip", "iproute2"},
 }
 
 // jobs are the make targets and what they run. The demo needs nothing: it builds
@@ -28,7 +28,7 @@ var jobs = map[string][]tool{
 	"lab":   lab,
 	"bench": append([]tool{{"keepalived", "keepalived"}}, lab...),
 	"test": append([]tool{
-		{"keepalived", "keepalived"}, {"nft", "nftables"}, {"git", "git"}, {"ipvsadm", "ipvsadm"}, {"ping", "iputils-ping"}, {"ps", "procps"},
+		{"keepalived", "keepalived"}, {"nft", "nftables"}, {"git", "git"}, {"ipvsadm", "ipvsadm"}, {"ping", "iputils-ping"}, {"ps", "procps"}, {"strace", "strace"},
 	}, lab...),
 	"verify": {{"git", "git"}},
 }
