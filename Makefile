@@ -28,10 +28,11 @@ lab:
 	go run ./test/lab/kernel/shell $(ARGS)
 
 # Every test that needs no special machine. As root; without, the lab is skipped. Never
-# from the cache: some tests build and run the programs, which the cache does not see.
+# from the cache: some tests build and run the programs, which the cache does not see. One
+# package at a time, for the kernel lab takes all the time that there is.
 test: build
 	@go run ./test/setup test
-	go test -count=1 -timeout 25m $(ARGS) ./...
+	go test -p 1 -count=1 -timeout 25m $(ARGS) ./...
 
 # Form: gofmt, vet, staticcheck, tidy modules; import directions and docs are in test/tidy.
 verify: build

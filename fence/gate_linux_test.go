@@ -106,7 +106,7 @@ func TestShutGateForwardsNothingFromTheVIP(t *testing.T) {
 func TestGateShutsWithoutRefresh(t *testing.T) {
 	r := newRig(t)
 	r.echo(r.director, vipA)
-	gate, timeout := r.kernel.Gate, 300*time.Millisecond
+	gate, timeout := r.kernel.Gate, 600*time.Millisecond
 	r.at(func() error { _, err := gate.SetUp(SetUpGate{Managed: addressesOf([]VIP{vipA})}); return err })
 	r.at(func() error { return gate.Arm([]VIP{vipA}, timeout) })
 	r.at(func() error { return gate.Open([]VIP{vipA}, timeout) })

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// What is compiled when first needed: both go into the user's cache, under names
-// that carry the hash of what they are made of.
+// What is made when first needed: all of it goes into the user's cache, under names
+// that carry the hash of what it is made of.
 //
-//go:embed shim/shim.c agent/*.go wire/*.go
+//go:embed shim/shim.c agent/*.go wire/*.go initramfs.go
 var sources embed.FS
 
 // agentPackage is built with the module's own go.mod.

@@ -84,7 +84,7 @@ func begin(o Options, taps []string, start func(*exec.Cmd) error) (*life, error)
 		ackC: make(chan int, wire.Window), setupC: make(chan error, 1), helloC: make(chan struct{}),
 		readyC: make(chan struct{}), endC: make(chan struct{}),
 	}
-	l.cmd, err = umlCommand(o, taps, theirLifeline, theirSerial)
+	l.cmd, err = keeperCommand(o, taps, theirLifeline, theirSerial)
 	if err == nil {
 		l.cmd.Stdout, l.cmd.Stderr = &l.console, &l.console
 		err = start(l.cmd)
@@ -160,7 +160,7 @@ func (l *life) setUpFirst(o Options) {
 	case <-l.endC:
 		return
 	}
-	setup := wire.Setup{Hostname: hostName(o.Name), Data: o.Data, Modules: o.Modules}
+	setup := wire.Setup{Hostname: hostName(o.Name), Data: o.Data, Modules: modprobes(o.Modules)}
 	for _, nic := range o.NICs {
 		link := wire.Link{}
 		for _, address := range nic.Addresses {

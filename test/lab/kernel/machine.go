@@ -32,9 +32,10 @@ type Options struct {
 	Memory  int      // MiB, at least 64; 0 is 256. The host gives it as it is used
 	CPU     int      // the host's CPU it is bound to, counted from 1; 0 is the next in turn
 	Data    string   // a directory of the host, mounted on /data to read and write; "" is none
-	Modules []string // kernel modules, each with its parameters: "softdog soft_margin=2 nowayout=0"
+	Modules []string // kernel modules, each with its parameters: "softdog soft_margin=2 nowayout=0"; or PacketGate
 	Switch  *Switch  // where its NICs are plugged in
 	NICs    []NIC    // eth0, eth1, …
+	Backend Backend  // what runs it; 0 is UML where that runs and has the modules, else QEMU
 	Restart bool     // boot again when it reboots, panics or its watchdog bites, not after PowerCut
 }
 
@@ -93,6 +94,8 @@ func complete(o Options) (Options, error) {
 		o.Memory = memoryDefault
 	}
 	switch {
+	case o.Backend < 0 || o.Backend > QEMU:
+		return o, o.Backend.missing()
 	case o.Name == "":
 		return o, errors.New("it needs a name")
 	case o.Memory < memoryMin:
@@ -111,6 +114,9 @@ func complete(o Options) (Options, error) {
 	}
 	if !cpus.IsSet(o.CPU - 1) {
 		return o, fmt.Errorf("CPU %d is not there", o.CPU)
+	}
+	if o.Backend == 0 {
+		o.Backend, _ = choose(o.Modules)
 	}
 	if o.Data == "" {
 		return o, nil
@@ -263,7 +269,7 @@ func (m *Machine) Load(modules ...string) error {
 	}
 	m.setupMu.Lock()
 	defer m.setupMu.Unlock()
-	return l.setUp(wire.Setup{Modules: modules})
+	return l.setUp(wire.Setup{Modules: modprobes(modules)})
 }
 
 // Boots is how often the machine was powered on or booted again.
@@ -329,6 +335,9 @@ func (m *Machine) Console() string {
 	defer m.mu.Unlock()
 	return m.lives[len(m.lives)-1].console.String()
 }
+
+// Backend is what runs the machine.
+func (m *Machine) Backend() Backend { return m.options.Backend }
 
 // Port is the n-th NIC's place at the switch, counted from 0.
 func (m *Machine) Port(n int) *Port { return m.ports[n] }

@@ -11,9 +11,11 @@ import (
 
 // A power cut takes everything but /data, and the machine comes back without its
 // leave to reboot. Method: a file in each place, a cut, power on.
-func TestPowerCutKeepsDataOnly(t *testing.T) {
+func TestPowerCutKeepsDataOnly(t *testing.T) { onEach(t, powerCutKeepsDataOnly) }
+
+func powerCutKeepsDataOnly(t *testing.T, backend Backend) {
 	data := t.TempDir()
-	machine := start(t, Options{Name: "cut", Data: data, Restart: true})[0]
+	machine := start(t, backend, Options{Name: "cut", Data: data, Restart: true})[0]
 	must(t, machine, "sh", "-c", "echo kept > /data/file; echo gone > /file")
 	machine.PowerCut()
 	if end, err := machine.EndOf(soon(t), 1); err != nil || end.Cause != PowerCut {
@@ -43,9 +45,11 @@ func TestPowerCutKeepsDataOnly(t *testing.T) {
 // boots again and has its data. Method: a shell that pets every 20 ms, killed by
 // SIGKILL; the figure is what the host sees, from the kill to the last process's
 // end.
-func TestSoftdogResetsTheMachine(t *testing.T) {
+func TestSoftdogResetsTheMachine(t *testing.T) { onEach(t, softdogResetsTheMachine) }
+
+func softdogResetsTheMachine(t *testing.T, backend Backend) {
 	const timeout = 2 * time.Second // a busy host has stalled a petter for one
-	machine := start(t, Options{Name: "dog", Data: t.TempDir(), Modules: []string{"softdog soft_margin=2 nowayout=0"}, Restart: true})[0]
+	machine := start(t, backend, Options{Name: "dog", Data: t.TempDir(), Modules: []string{"softdog soft_margin=2 nowayout=0"}, Restart: true})[0]
 	must(t, machine, "sh", "-c", "echo kept > /data/file")
 	petter, err := machine.Go(Command{Args: []string{"sh", "-c", "exec 3>/dev/watchdog; while :; do echo >&3; sleep 0.02; done"}})
 	if err != nil {
@@ -78,7 +82,9 @@ func TestSoftdogResetsTheMachine(t *testing.T) {
 }
 
 // The host tells why a machine ended. Method: three machines, three ends.
-func TestEndsAreToldApart(t *testing.T) {
+func TestEndsAreToldApart(t *testing.T) { onEach(t, endsAreToldApart) }
+
+func endsAreToldApart(t *testing.T, backend Backend) {
 	ends := []struct {
 		script string
 		want   Cause
@@ -91,7 +97,7 @@ func TestEndsAreToldApart(t *testing.T) {
 	for _, end := range ends {
 		options = append(options, Options{Name: end.want.String()})
 	}
-	for i, machine := range start(t, options...) {
+	for i, machine := range start(t, backend, options...) {
 		// It may end before it can say that the program ran.
 		_, _ = machine.Exec(soon(t), "sh", "-c", ends[i].script)
 		got, err := machine.EndOf(soon(t), 1)

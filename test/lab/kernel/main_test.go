@@ -2,12 +2,15 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"testing"
 	"time"
+
+	"github.com/hafence/hafence/test/lab"
 )
 
 // roleVariable makes this binary something else than a test: a program that a
@@ -15,14 +18,14 @@ import (
 const roleVariable = "HAFENCE_KERNEL_ROLE"
 
 const (
-	patience   = 30 * time.Second       // for what must happen
+	patience   = 60 * time.Second       // for what must happen
 	impatience = 500 * time.Millisecond // for what must not
 	beat       = 50 * time.Millisecond  // between two multicasts
 	groupPort  = "224.0.0.18:1112"
 )
 
 func TestMain(m *testing.M) {
-	roles := map[string]func() error{"sing": sing, "listen": listen, "doomed": doomed}
+	roles := map[string]func() error{"sing": sing, "listen": listen, "doomed uml": doomed(UML), "doomed qemu": doomed(QEMU)}
 	if role, ok := roles[os.Getenv(roleVariable)]; ok {
 		fmt.Fprintln(os.Stderr, role()) // it only returns with an error
 		os.Exit(1)
@@ -79,12 +82,29 @@ func listen() error {
 	}
 }
 
+// onEach runs a test's body once for each backend, beside other tests: most of
+// their time is a machine's that boots or waits.
+func onEach(t *testing.T, body func(*testing.T, Backend)) {
+	t.Parallel()
+	for _, backend := range []Backend{UML, QEMU} {
+		t.Run(backend.String(), func(t *testing.T) {
+			lab.Require(t, programs...)
+			if err := errors.Join(backend.missing(), noRoom(backend)); err != nil {
+				lab.Skip(t, err.Error())
+			}
+			t.Parallel()
+			body(t, backend)
+		})
+	}
+}
+
 // start powers machines on and waits until all of them are ready.
-func start(t *testing.T, options ...Options) []*Machine {
+func start(t *testing.T, backend Backend, options ...Options) []*Machine {
 	t.Helper()
-	Require(t)
+	began := time.Now()
 	var machines []*Machine
 	for _, o := range options {
+		o.Backend = backend
 		machine, err := Start(o)
 		if err != nil {
 			t.Fatal(err)
@@ -97,6 +117,7 @@ func start(t *testing.T, options ...Options) []*Machine {
 			t.Fatal(err)
 		}
 	}
+	t.Logf("%d ready after %v", len(machines), time.Since(began).Round(time.Millisecond))
 	return machines
 }
 

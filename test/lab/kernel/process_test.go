@@ -16,8 +16,10 @@ import (
 
 // A program's output, status and errors arrive as they are: what a test says
 // about a machine is what happened there. Method: one machine, many programs.
-func TestProgramsAreReportedExactly(t *testing.T) {
-	machine := start(t, Options{Name: "exec"})[0]
+func TestProgramsAreReportedExactly(t *testing.T) { onEach(t, programsAreReportedExactly) }
+
+func programsAreReportedExactly(t *testing.T, backend Backend) {
+	machine := start(t, backend, Options{Name: "exec"})[0]
 	for _, test := range []struct {
 		script string
 		want   Output
@@ -43,6 +45,9 @@ func TestProgramsAreReportedExactly(t *testing.T) {
 	if _, err := machine.Exec(ctx, "sleep", "1000"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a program that takes too long: %v", err)
 	}
+	began := time.Now()
+	must(t, machine, "true")
+	t.Logf("a program takes %v", time.Since(began).Round(time.Millisecond))
 	for end := time.Now().Add(patience); strings.Contains(must(t, machine, "ps", "ax"), "sleep 1000"); {
 		if time.Now().After(end) {
 			t.Fatal("it still runs")

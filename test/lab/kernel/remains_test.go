@@ -18,38 +18,39 @@ import (
 )
 
 // doomed is a test that has a machine, paused, and waits to be killed.
-func doomed() error {
-	sw, err := NewSwitch()
-	if err != nil {
-		return err
+func doomed(backend Backend) func() error {
+	return func() error {
+		sw, err := NewSwitch()
+		if err != nil {
+			return err
+		}
+		nic := NIC{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}
+		machine, err := Start(Options{Name: "doomed", Backend: backend, Switch: sw, NICs: []NIC{nic}, Data: os.TempDir(), Restart: true})
+		if err != nil {
+			return err
+		}
+		if err := machine.Ready(context.Background()); err != nil {
+			return err
+		}
+		if _, err := machine.Go(Command{Args: []string{"sleep", "1000"}}); err != nil {
+			return err
+		}
+		if err := machine.Pause(); err != nil { // so that it can't end by itself
+			return err
+		}
+		fmt.Println(machine.lives[0].cmd.Process.Pid)
+		select {}
 	}
-	machine, err := Start(Options{Name: "doomed", Switch: sw, NICs: []NIC{{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, Restart: true})
-	if err != nil {
-		return err
-	}
-	if err := machine.Ready(context.Background()); err != nil {
-		return err
-	}
-	if _, err := machine.Go(Command{Args: []string{"sleep", "1000"}}); err != nil {
-		return err
-	}
-	if err := machine.Pause(); err != nil { // so that it can't end by itself
-		return err
-	}
-	fmt.Println(machine.lives[0].cmd.Process.Pid)
-	select {}
 }
 
 // Nothing of a machine survives a test that is killed: no process, no mount, no
 // tap, no file. Method: a child process with a machine gets SIGKILL; processes
 // are told by the machine's PID namespace, and the tap by the process's network
 // namespace, which lives as long as one of them.
-func TestKilledTestLeavesNothing(t *testing.T) {
-	Require(t)
-	if _, err := agent(); err != nil { // in the cache before files are counted
-		t.Fatal(err)
-	}
-	if _, err := shim(); err != nil {
+func TestKilledTestLeavesNothing(t *testing.T) { onEach(t, killedTestLeavesNothing) }
+
+func killedTestLeavesNothing(t *testing.T, backend Backend) {
+	if _, err := keeperCommand(Options{Backend: backend}, nil, nil, nil); err != nil { // all that is cached, before files are counted
 		t.Fatal(err)
 	}
 	before := remains(t)
@@ -59,7 +60,7 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 	}
 	temporary := t.TempDir()
 	child := exec.Command(binary)
-	child.Env = append(os.Environ(), roleVariable+"=doomed", "TMPDIR="+temporary)
+	child.Env = append(os.Environ(), roleVariable+"=doomed "+backend.String(), "TMPDIR="+temporary)
 	child.Stderr = os.Stderr
 	stdout, err := child.StdoutPipe()
 	if err != nil {
@@ -70,7 +71,7 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		t.Fatalf("%v, %v", err, child.Wait())
+		t.Fatal(err, child.Wait())
 	}
 	keeper := strings.TrimSpace(line)
 	pids := processesIn(t, "pid", namespace(t, keeper, "pid"))

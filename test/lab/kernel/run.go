@@ -3,6 +3,7 @@ package kernel
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"regexp"
 	"runtime/debug"
@@ -26,39 +27,64 @@ const passedOn = "HAFENCE_"
 // Limits of [Run].
 const (
 	runMemory    = 512              // MiB
-	bootPatience = 60 * time.Second // a boot takes 1.3 s
+	bootPatience = 60 * time.Second // a boot takes 1.3 s, or 5 in QEMU
 	testPatience = 10 * time.Minute // unless the test has a deadline of its own
 	lastPatience = 5 * time.Second  // for a test that hangs to show where
 	lineMax      = 64 << 10         // of a test's output
 )
 
-// runner is the machine that all tests of one binary share. It ends with it.
+// programs are what every machine needs, on the host and inside.
+var programs = []string{"go", "modprobe", "ip", "unshare"}
+
+// runner has the machines that all tests of one binary share. They end with it.
 var runner struct {
-	mu      sync.Mutex
-	machine *Machine
+	mu       sync.Mutex
+	machines [QEMU + 1]*Machine // by backend
 }
 
 // Inside reports whether this process runs in a machine of the lab.
 func Inside() bool { return os.Getenv(insideVariable) == "1" }
 
-// Require skips the test unless machines can run here.
-func Require(t lab.T) {
+// Require skips the test unless machines with these modules can run here.
+func Require(t lab.T, modules ...string) {
 	t.Helper()
-	lab.Require(t, umlProgram, "cc", "go", "modprobe", "ip", "unshare")
-	if err := umlModules(); err != nil {
-		lab.Skip(t, err.Error())
-	}
+	require(t, modules)
 }
 
-// RequireInside skips the test unless machines can run here, and this test
-// binary in them.
-func RequireInside(t lab.T) {
+// RequireInside skips the test unless machines with these modules can run here,
+// and this test binary in them.
+func RequireInside(t lab.T, modules ...string) {
 	t.Helper()
-	Require(t)
-	build, ok := debug.ReadBuildInfo()
-	if ok && slices.Contains(build.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		lab.Skip(t, "a machine's programs have no room for the race detector (512 GiB of addresses): test without -race")
+	requireInside(t, modules)
+}
+
+// require returns the backend, and why it is not user-mode Linux.
+func require(t lab.T, modules []string) (Backend, error) {
+	t.Helper()
+	lab.Require(t, programs...)
+	backend, why := choose(modules)
+	if err := backend.missing(); err != nil {
+		lab.Skip(t, errors.Join(why, err).Error())
 	}
+	return backend, why
+}
+
+func requireInside(t lab.T, modules []string) (Backend, error) {
+	t.Helper()
+	backend, why := require(t, modules)
+	if err := noRoom(backend); err != nil {
+		lab.Skip(t, err.Error())
+	}
+	return backend, why
+}
+
+// noRoom is why this binary can't run in a machine.
+func noRoom(backend Backend) error {
+	build, ok := debug.ReadBuildInfo()
+	if !ok || backend != UML || !slices.Contains(build.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return nil
+	}
+	return errors.New("user-mode Linux has no room for the race detector (512 GiB of addresses): test without -race")
 }
 
 // Run makes the rest of the test run in a machine that has the modules, and is
@@ -71,17 +97,21 @@ func RequireInside(t lab.T) {
 // On the host it returns false after it has run this test of this binary there,
 // in a network namespace of its own, and has taken over its output and its
 // verdict. In the machine it returns true. The machine sees the host's files,
-// what it writes is its own. All tests of a binary share one machine, one after
-// another; the first of them boots it, in 1.3 s.
+// what it writes is its own. The modules decide on the backend, see [Options]; the
+// test's log says when it is QEMU, and why. All tests of a binary share one machine
+// of each backend, one after another; the first of them boots it.
 func Run(t *testing.T, modules ...string) bool {
 	t.Helper()
 	if Inside() {
 		return true
 	}
-	RequireInside(t)
+	backend, why := requireInside(t, modules)
+	if why != nil {
+		t.Logf("in QEMU: %v", why)
+	}
 	runner.mu.Lock()
 	defer runner.mu.Unlock()
-	machine, err := prepare(modules)
+	machine, err := prepare(backend, modules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,21 +130,21 @@ func Run(t *testing.T, modules ...string) bool {
 	return false
 }
 
-// prepare returns the machine, booted and with the modules.
-func prepare(modules []string) (*Machine, error) {
+// prepare returns the backend's machine, booted and with the modules.
+func prepare(backend Backend, modules []string) (*Machine, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), bootPatience)
 	defer cancel()
-	if runner.machine != nil {
-		if _, err := runner.machine.current(); err == nil {
-			return runner.machine, runner.machine.Load(modules...)
+	if machine := runner.machines[backend]; machine != nil {
+		if _, err := machine.current(); err == nil {
+			return machine, machine.Load(modules...)
 		}
-		_ = runner.machine.Close() // a test has killed it
+		_ = machine.Close() // a test has killed it
 	}
-	machine, err := Start(Options{Name: "inside", Memory: runMemory, Modules: modules})
+	machine, err := Start(Options{Name: "inside", Backend: backend, Memory: runMemory, Modules: modules})
 	if err != nil {
 		return nil, err
 	}
-	runner.machine = machine
+	runner.machines[backend] = machine
 	return machine, machine.Ready(ctx)
 }
 

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -17,29 +16,16 @@ func TestRunHappensInAKernelWithIPVS(t *testing.T) {
 	if !Run(t, "ip_vs") {
 		return
 	}
-	sw, err := lab.NewSwitch()
-	if err != nil {
+	one, other := pairOfHosts(t)
+	// The lowest layer that every kernel has: a sysctl of the namespace.
+	if err := one.Run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/vs/conntrack"); err != nil {
 		t.Fatal(err)
 	}
-	defer sw.Close()
+	if err := other.Run("ping", "-c", "1", "-W", "5", "10.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
 	var tables []string
-	for _, address := range []string{"10.0.0.1", "10.0.0.2"} {
-		host, err := lab.NewHost(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer host.Close()
-		if _, err := sw.Plug(host, "eth0", netip.MustParsePrefix(address+"/24")); err != nil {
-			t.Fatal(err)
-		}
-		if len(tables) == 0 {
-			// The lowest layer that every kernel has: a sysctl of the namespace.
-			if err := host.Run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/vs/conntrack"); err != nil {
-				t.Fatal(err)
-			}
-		} else if err := host.Run("ping", "-c", "1", "-W", "5", "10.0.0.1"); err != nil {
-			t.Fatal(err)
-		}
+	for _, host := range []*lab.Host{one, other} {
 		out, err := host.Output("sh", "-c", "cat /proc/net/ip_vs /proc/sys/net/ipv4/vs/conntrack")
 		if err != nil {
 			t.Fatal(err)

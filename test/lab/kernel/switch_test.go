@@ -48,9 +48,8 @@ func (c *choir) hears(singer string, within time.Duration) bool {
 }
 
 // newChoir is two machines that sing and listen.
-func newChoir(t *testing.T) (sw *Switch, machines []*Machine, choirs []*choir) {
+func newChoir(t *testing.T, backend Backend) (sw *Switch, machines []*Machine, choirs []*choir) {
 	t.Helper()
-	RequireInside(t)
 	sw, err := NewSwitch()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +59,7 @@ func newChoir(t *testing.T) (sw *Switch, machines []*Machine, choirs []*choir) {
 	for _, address := range []string{"10.0.0.1/24", "10.0.0.2/24"} {
 		options = append(options, Options{Name: address, Switch: sw, NICs: []NIC{{Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}}})
 	}
-	machines = start(t, options...)
+	machines = start(t, backend, options...)
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +79,10 @@ func newChoir(t *testing.T) (sw *Switch, machines []*Machine, choirs []*choir) {
 // Two machines and a host share a segment, whose cables can be cut and whose
 // ports can be parted, and a paused machine is silent. Method: both machines
 // multicast to VRRP's group every 50 ms and report what they hear.
-func TestMachinesShareASegment(t *testing.T) {
-	sw, machines, choirs := newChoir(t)
+func TestMachinesShareASegment(t *testing.T) { onEach(t, machinesShareASegment) }
+
+func machinesShareASegment(t *testing.T, backend Backend) {
+	sw, machines, choirs := newChoir(t, backend)
 	const one, two = "10.0.0.1", "10.0.0.2"
 	together := func(when string) {
 		t.Helper()

@@ -17,35 +17,31 @@ const (
 	newRoot = "/run/root"
 )
 
-// noAVX512 keeps programs off registers that user-mode Linux doesn't restore
-// after a signal handler: the upper halves of ZMM, ZMM16–31 and the mask
-// registers (measured).
-var noAVX512 = map[string]string{
-	"GODEBUG":        "cpu.avx512f=off,cpu.avx512cd=off,cpu.avx512bw=off,cpu.avx512dq=off,cpu.avx512vl=off",
-	"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD",
-}
-
 // initialise is the guest's process 1: it makes a root that may be written to
 // out of the host's, starts the server, and reaps what loses its parent. When
 // the server ends, so does the machine.
-func initialise() error {
-	err := makeRoot()
+func initialise(name, modules string) error {
+	backend, ok := backends[name]
+	err := fmt.Errorf("which backend is %q?", name)
+	if ok {
+		err = makeRoot(backend, modules)
+	}
 	if err == nil {
-		err = superviseServer()
+		err = superviseServer(name, modules)
 	}
 	// Process 1 must not return: that is a kernel panic, which would hide why.
 	fmt.Fprintln(os.Stderr, "agent:", err)
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
-func superviseServer() error {
+func superviseServer(name, modules string) error {
 	os.Clearenv() // the kernel put its own parameters there
-	for name, value := range noAVX512 {
-		_ = os.Setenv(name, value)
+	for variable, value := range backends[name].variables {
+		_ = os.Setenv(variable, value)
 	}
 	_ = os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	_ = os.Setenv("HOME", "/root")
-	server := exec.Command("/proc/self/exe", "serve")
+	server := exec.Command("/proc/self/exe", "serve", name, modules)
 	server.Stdout, server.Stderr = os.Stdout, os.Stderr
 	if err := server.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
@@ -63,7 +59,10 @@ func superviseServer() error {
 
 // makeRoot lays memory over the host's root: the guest sees the host's files at
 // their own paths, and what it writes is gone with it.
-func makeRoot() error {
+func makeRoot(backend backend, modules string) error {
+	if err := os.MkdirAll(stage, 0o755); err != nil {
+		return err
+	}
 	if err := mountAll(mounts{{"tmpfs", stage, "tmpfs", 0, "mode=0755"}}); err != nil {
 		return err
 	}
@@ -72,11 +71,12 @@ func makeRoot() error {
 			return err
 		}
 	}
-	if err := loadOverlay(); err != nil {
+	lower, err := backend.openRoot(modules)
+	if err != nil {
 		return err
 	}
-	err := mountAll(mounts{
-		{"overlay", newRoot, "overlay", 0, "lowerdir=/,upperdir=" + stage + "/upper,workdir=" + stage + "/work"},
+	err = mountAll(mounts{
+		{"overlay", newRoot, "overlay", 0, "lowerdir=" + lower + ",upperdir=" + stage + "/upper,workdir=" + stage + "/work"},
 		{"proc", newRoot + "/proc", "proc", 0, ""},
 		{"sysfs", newRoot + "/sys", "sysfs", 0, ""},
 		{"devtmpfs", newRoot + "/dev", "devtmpfs", 0, ""},
@@ -99,19 +99,14 @@ func makeRoot() error {
 	})
 }
 
-// loadOverlay does without modprobe, which finds modules only in /lib/modules.
-func loadOverlay() error {
-	release, err := kernelRelease()
-	if err != nil {
-		return err
-	}
-	file, err := os.Open(modulesOfHost + release + "/kernel/fs/overlayfs/overlay.ko")
+func loadModule(path string) error {
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("load %s: %w", file.Name(), err)
+		return fmt.Errorf("load %s: %w", path, err)
 	}
 	return nil
 }

@@ -2,22 +2,30 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hafence/hafence/test/lab/kernel/wire"
 )
 
-// serialLine is the device whose other end the host holds.
-const serialLine = "/dev/ttyS0"
+// A driver may still be looking for its device when this begins.
+const (
+	linePatience = 10 * time.Second
+	lineInterval = 10 * time.Millisecond
+)
 
 // server does what the host asks. One goroutine reads requests; each process has
 // its own for its output.
 type server struct {
+	backend backend
+	modules string // the host's directory of the kernel's modules, without its release
+
 	replyMu sync.Mutex
 	replies *json.Encoder
 
@@ -26,8 +34,8 @@ type server struct {
 }
 
 // serve answers the host until the line fails.
-func serve() error {
-	line, err := openLine()
+func serve(backend backend, modules string) error {
+	line, err := openLine(backend.serialLine)
 	if err != nil {
 		return err
 	}
@@ -35,13 +43,13 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	s := &server{replies: json.NewEncoder(line), processes: map[int]*process{}}
+	s := &server{backend: backend, modules: modules, replies: json.NewEncoder(line), processes: map[int]*process{}}
 	s.reply(wire.Reply{Hello: &wire.Hello{Release: release}})
 	requests := json.NewDecoder(acknowledged{line, s})
 	for {
 		var request wire.Request
 		if err := requests.Decode(&request); err != nil {
-			return fmt.Errorf("read %s: %w", serialLine, err)
+			return fmt.Errorf("read %s: %w", backend.serialLine, err)
 		}
 		s.handle(request)
 	}
@@ -64,7 +72,7 @@ func (a acknowledged) Read(p []byte) (int, error) {
 func (s *server) handle(request wire.Request) {
 	switch {
 	case request.Setup != nil:
-		if err := setUp(*request.Setup); err != nil {
+		if err := s.setUp(*request.Setup); err != nil {
 			s.reply(wire.Reply{Failed: err.Error()})
 			return
 		}
@@ -120,26 +128,33 @@ func (s *server) reply(reply wire.Reply) {
 	s.replyMu.Lock()
 	defer s.replyMu.Unlock()
 	if err := s.replies.Encode(reply); err != nil {
-		fmt.Fprintf(os.Stderr, "agent: write %s: %v\n", serialLine, err)
+		fmt.Fprintf(os.Stderr, "agent: write %s: %v\n", s.backend.serialLine, err)
 		os.Exit(1)
 	}
 }
 
 // openLine opens the serial line for bytes: no echo, no signals, no translation.
-func openLine() (*os.File, error) {
-	line, err := os.OpenFile(serialLine, os.O_RDWR|unix.O_NOCTTY, 0)
+func openLine(device string) (*os.File, error) {
+	line, err := os.OpenFile(device, os.O_RDWR|unix.O_NOCTTY, 0)
+	for end := time.Now().Add(linePatience); errors.Is(err, os.ErrNotExist) && time.Now().Before(end); {
+		time.Sleep(lineInterval)
+		line, err = os.OpenFile(device, os.O_RDWR|unix.O_NOCTTY, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
 	termios, err := unix.IoctlGetTermios(int(line.Fd()), unix.TCGETS)
+	if errors.Is(err, unix.ENOTTY) {
+		return line, nil // QEMU's knows nothing but bytes
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read the mode of %s: %w", serialLine, err)
+		return nil, fmt.Errorf("read the mode of %s: %w", device, err)
 	}
 	termios.Iflag, termios.Oflag, termios.Lflag = 0, 0, 0
 	termios.Cflag = termios.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8 | unix.CREAD | unix.CLOCAL
 	termios.Cc[unix.VMIN], termios.Cc[unix.VTIME] = 1, 0
 	if err := unix.IoctlSetTermios(int(line.Fd()), unix.TCSETS, termios); err != nil {
-		return nil, fmt.Errorf("set the mode of %s: %w", serialLine, err)
+		return nil, fmt.Errorf("set the mode of %s: %w", device, err)
 	}
 	return line, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,37 +13,34 @@ import (
 	"github.com/hafence/hafence/test/lab/kernel/wire"
 )
 
-// modulesOfHost is where Debian's user-mode-linux package keeps the modules,
-// which modprobe looks for in /lib/modules.
-const modulesOfHost = "/usr/lib/uml/modules/"
-
 // setUp is idempotent, except for the links.
-func setUp(s wire.Setup) error {
-	if s.Hostname != "" {
-		if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
+func (s *server) setUp(setup wire.Setup) error {
+	if setup.Hostname != "" {
+		if err := unix.Sethostname([]byte(setup.Hostname)); err != nil {
 			return fmt.Errorf("set the host name: %w", err)
 		}
 	}
-	if s.Data != "" {
-		if err := unix.Mount("none", "/data", "hostfs", 0, s.Data); err != nil {
-			return fmt.Errorf("mount %s on /data: %w", s.Data, err)
+	if setup.Data != "" {
+		if err := s.backend.mountData(setup.Data); err != nil {
+			return err
 		}
 	}
 	if err := run("ip", "link", "set", "lo", "up"); err != nil {
 		return err
 	}
-	if err := loadModules(s.Modules); err != nil {
+	if err := s.loadModules(setup.Modules); err != nil {
 		return err
 	}
-	for i, link := range s.Links {
-		if err := bringUp(i, link); err != nil {
+	for i, link := range setup.Links {
+		if err := s.bringUp(i, link); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func loadModules(modules []string) error {
+// loadModules shows modprobe the modules where it looks for them.
+func (s *server) loadModules(modules []string) error {
 	release, err := kernelRelease()
 	if err != nil {
 		return err
@@ -50,7 +48,7 @@ func loadModules(modules []string) error {
 	if err := os.MkdirAll("/lib/modules", 0o755); err != nil {
 		return err
 	}
-	if err := os.Symlink(modulesOfHost+release, "/lib/modules/"+release); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Symlink(filepath.Join(s.modules, release), "/lib/modules/"+release); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	for _, module := range modules {
@@ -91,10 +89,12 @@ func preferSoftdog() error {
 }
 
 // bringUp names the n-th interface ethN, as it is on every other kernel.
-func bringUp(n int, link wire.Link) error {
+func (s *server) bringUp(n int, link wire.Link) error {
 	name := fmt.Sprintf("eth%d", n)
-	if err := run("ip", "link", "set", fmt.Sprintf("vec%d", n), "name", name); err != nil {
-		return err
+	if given := fmt.Sprintf(s.backend.link, n); given != name {
+		if err := run("ip", "link", "set", given, "name", name); err != nil {
+			return err
+		}
 	}
 	for _, address := range link.Addresses {
 		if err := run("ip", "address", "add", address, "dev", name); err != nil {

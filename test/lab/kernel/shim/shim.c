@@ -116,7 +116,9 @@ long ptrace(enum __ptrace_request request, ...)
  * SIGIO between the two only leaves a note, and the packet that it announced
  * waits for the next timer: seconds, in an idle guest. But UML takes events from
  * its one epoll descriptor only once it handles them, so whatever is waiting
- * can be seen there: sleep with ppoll() on it, under the same mask.
+ * can be seen there: sleep with ppoll() on it, under the same mask. What came
+ * without a SIGIO, such as room in the console's pipe, gets one: else it would
+ * stay there, and an idle guest would never sleep again.
  */
 static int events = -1;
 
@@ -131,7 +133,8 @@ int sigsuspend(const sigset_t *mask)
 {
 	struct pollfd waiting = {.fd = events, .events = POLLIN};
 
-	if (ppoll(&waiting, 1, NULL, mask) >= 0)
-		errno = EINTR; /* the only way sigsuspend() ever returns */
+	if (ppoll(&waiting, 1, NULL, mask) > 0)
+		raise(SIGIO);
+	errno = EINTR; /* the only way sigsuspend() ever returns */
 	return -1;
 }
