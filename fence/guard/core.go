@@ -96,6 +96,7 @@ type child struct {
 
 type stop struct {
 	asked      bool
+	hurried    bool // asked a second time
 	code       int
 	killAt     boottime.Instant // of a child that doesn't stop
 	withdrawBy boottime.Instant // 0: the child is not gone yet

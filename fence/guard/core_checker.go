@@ -50,6 +50,9 @@ func (c *Core) stopChecker(now boottime.Instant) {
 		return
 	}
 	ch.stopBy = now.Add(checkerStopTimeout)
+	if c.stop.hurried {
+		ch.stopBy = now
+	}
 	if ch.phase == childRunning {
 		c.emit(SignalChecker{syscall.SIGTERM})
 	}
@@ -122,11 +125,10 @@ func (c *Core) checkerDeadline() (boottime.Instant, bool) {
 	case childNone:
 		return ch.restartAt, ch.restartAt != 0 && ch.wanted && !c.stop.asked
 	case childRunning:
-		at := c.checkerHungAt()
-		if ch.stopBy != 0 && ch.stopBy.Before(at) {
-			at = ch.stopBy
+		if ch.stopBy != 0 { // its last scripts may keep it from beating
+			return ch.stopBy, true
 		}
-		return at, true
+		return c.checkerHungAt(), true
 	}
 	return 0, false
 }

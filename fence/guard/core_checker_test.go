@@ -157,3 +157,23 @@ func TestCheckerOutlivesControllers(t *testing.T) {
 		t.Errorf("got %v: a second checker", got)
 	}
 }
+
+// A checker that was asked to stop has all of its time, although its last scripts keep
+// it from beating; a second SIGTERM that comes before that is not forgotten.
+func TestStoppingCheckerHasItsTime(t *testing.T) {
+	d := checking(t)
+	d.step(Terminate{})
+	d.step(ChildExited{})
+	if got := d.wait(checkerStopTimeout - 1); contains(got, SignalChecker{syscall.SIGKILL}) {
+		t.Errorf("killed before its time: %v", got)
+	}
+	if got := d.wait(1); !contains(got, SignalChecker{syscall.SIGKILL}) {
+		t.Errorf("got %v, want SIGKILL", got)
+	}
+	d = checking(t)
+	d.step(Terminate{})
+	d.step(Terminate{})
+	if got := append(d.step(ChildExited{}), d.wait(1)...); !contains(got, SignalChecker{syscall.SIGKILL}) {
+		t.Errorf("got %v, want SIGKILL at once", got)
+	}
+}

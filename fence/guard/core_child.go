@@ -143,7 +143,7 @@ func (c *Core) superviseChild(now boottime.Instant) {
 // terminate begins the end. Asked a second time, it doesn't wait any longer.
 func (c *Core) terminate(now boottime.Instant) {
 	if c.stop.asked {
-		c.stop.killAt = now
+		c.stop.killAt, c.stop.hurried = now, true
 		if c.checker.stopBy != 0 {
 			c.checker.stopBy = now
 		}

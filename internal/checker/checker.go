@@ -57,22 +57,24 @@ type Checker struct {
 	dir     string // of state and socket
 	started boottime.Instant
 
-	site   *site
-	pools  map[string]*health.Pool // by virtual server
-	runner *health.Runner
-	feeds  *feeds
-	ipvs   *ipvs
-	watch  *track.Interfaces
-	status *status.Server
-	notify *notify.Queue
+	site    *site
+	pools   map[string]*health.Pool // by virtual server
+	runner  *health.Runner
+	feeds   *feeds
+	ipvs    *ipvs
+	counter *counter // for status
+	watch   *track.Interfaces
+	status  *status.Server
+	notify  *notify.Queue
 
-	suspended map[string]bool // virtual servers, by ha_suspend
-	refused   string          // why the last reload was refused, for status
-	warnings  []string        // checks that can't be made
-	saved     saved
-	unsaved   bool
-	savedAt   boottime.Instant
-	saving    time.Duration // how long the last write took
+	suspended  map[string]bool // virtual servers, by ha_suspend
+	refused    string          // why the last reload was refused, for status
+	warnings   []string        // checks that can't be made
+	saved      saved
+	unsaved    bool
+	savedAt    boottime.Instant
+	saving     time.Duration // how long the last write took
+	saveFailed bool          // the last one did
 
 	inboxMu sync.Mutex
 	inbox   []health.Report // not applied yet; at most a few per check
@@ -90,14 +92,17 @@ func Open(o Options) (*Checker, error) {
 		return nil, fmt.Errorf("the configuration has errors; see them with: hafence check %s", o.ConfigFile)
 	}
 	c := &Checker{
-		options: o, logger: o.Logger, started: boottime.Now(), site: newSite(loaded),
+		options: o, logger: o.Logger, started: boottime.Now(),
 		pools: map[string]*health.Pool{}, suspended: map[string]bool{},
 		newsC: make(chan struct{}, 1), askC: make(chan func()), reloadC: make(chan struct{}, 1), stopC: make(chan string, 1),
+	}
+	var err error
+	if c.site, err = newSite(loaded); err != nil {
+		return nil, fmt.Errorf("IPVS cannot have what the configuration asks for, and stays as it is: %w", err)
 	}
 	if err := c.openParts(); err != nil {
 		return nil, err
 	}
-	var err error
 	c.guard, err = guard.Dial(o.GuardFD)
 	return c, err
 }
@@ -107,6 +112,11 @@ func (c *Checker) openParts() error {
 	c.dir = filepath.Dir(socket)
 	if err := os.MkdirAll(c.dir, directoryMode); err != nil {
 		return fmt.Errorf("make the checker's directory: %w", err)
+	}
+	if os.Geteuid() == 0 { // it may be the user hafence's, of an earlier life
+		if err := os.Lchown(c.dir, 0, 0); err != nil {
+			return fmt.Errorf("take the checker's directory back: %w", err)
+		}
 	}
 	descriptors := raiseDescriptors()
 	if c.options.DropRights {
@@ -123,6 +133,7 @@ func (c *Checker) openParts() error {
 		load = openKernel
 	}
 	c.ipvs = newIPVS(c.saved.Owned, load, c.logger)
+	c.counter = &counter{load: load}
 	if c.watch, err = track.OpenInterfaces(); err != nil {
 		return err
 	}
@@ -199,6 +210,7 @@ func (c *Checker) Run(ctx context.Context) error {
 	_ = c.guard.Close()
 	tasks.Wait()
 	c.ipvs.close()
+	c.counter.close()
 	return err
 }
 
@@ -208,15 +220,24 @@ func (c *Checker) loop(ctx context.Context, guardC <-chan struct{}) error {
 	defer heartbeat.Stop()
 	defer repair.Stop()
 	defer saving.Stop()
-	c.beat()
 	c.begin()
+	c.beat() // not before: from now on silence counts
 	for {
+		if c.ipvs.surprised() {
+			repair.Reset(surpriseInterval)
+		}
+		select {
+		case <-guardC: // nothing is done any more for a guard that is gone
+			c.save()
+			return errGuardGone
+		default:
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-guardC:
 			c.save()
-			return errors.New("the guard is gone; IPVS stays as it is, and the service manager starts anew")
+			return errGuardGone
 		case <-c.newsC:
 			c.applyNews()
 		case <-c.watch.Changed():
@@ -231,12 +252,18 @@ func (c *Checker) loop(ctx context.Context, guardC <-chan struct{}) error {
 		case ask := <-c.askC:
 			ask()
 		case <-c.reloadC:
-			c.reload()
+			if err := c.reload(); err != nil {
+				c.save()
+				return err
+			}
 		case cause := <-c.stopC:
 			return c.stop(ctx, cause)
 		}
 	}
 }
+
+// errGuardGone ends a checker whose guard has died.
+var errGuardGone = errors.New("the guard is gone; IPVS stays as it is, and the service manager starts anew")
 
 // beat tells the guard that this process is well; it says nothing while a check
 // hangs far beyond its bound, so that the guard starts a new process.
@@ -262,7 +289,7 @@ func (c *Checker) begin() {
 		}
 		pool, changes := health.NewPool(now, v.pool, last)
 		c.pools[v.Name] = pool
-		c.tell(v, changes)
+		c.tell(v, nil, changes)
 	}
 	c.wantAll()
 	c.ipvs.setTimeouts(c.site.config.LVS.Timeouts)
@@ -339,7 +366,7 @@ func (c *Checker) applyNews() {
 	}
 	c.ipvs.apply()
 	for _, n := range all {
-		c.tell(n.v, n.changes)
+		c.tell(n.v, nil, n.changes)
 	}
 }
 
@@ -377,39 +404,44 @@ func (c *Checker) followAddresses() {
 	c.runner.Suspend(names)
 }
 
-// reload reads the configuration again. One that can't be used changes nothing.
-func (c *Checker) reload() {
+// reload reads the configuration again. One that can't be used changes nothing. The
+// error says that this process has to start anew, which touches nothing either.
+func (c *Checker) reload() error {
 	began := boottime.Now()
 	next, problems := config.Load(c.options.ConfigFile, c.options.Load)
 	if next == nil {
 		c.refused = fmt.Sprintf("the new configuration has %d problems; nothing was changed (see: hafence check %s)", len(problems), c.options.ConfigFile)
 		c.logger.Error("reload refused", "reason", c.refused)
-		return
+		return nil
+	}
+	site, err := newSite(next)
+	if err != nil {
+		c.refused = "IPVS cannot have what it asks for; nothing was changed: " + err.Error()
+		c.logger.Error("reload refused", "reason", c.refused)
+		return nil
 	}
 	if err := enoughRights(next, lacking()); err != nil {
-		// Started anew, this process keeps its rights; IPVS doesn't notice.
-		c.logger.Warn("starting anew", "cause", err)
-		c.Stop(err.Error())
-		return
+		return fmt.Errorf("start anew, with all rights: %w", err)
 	}
 	c.refused = ""
+	initFiles(next.TrackFiles, true, c.logger)
 	before := c.site
-	c.site = newSite(next)
+	c.site = site
 	now := boottime.Now()
 	for _, v := range before.virtuals {
 		if c.site.byName[v.Name] == nil {
-			c.tell(v, c.pools[v.Name].Remove(now))
+			c.tell(v, nil, c.pools[v.Name].Remove(now))
 			delete(c.pools, v.Name)
 		}
 	}
 	for _, v := range c.site.virtuals {
 		if pool := c.pools[v.Name]; pool != nil {
-			c.tell(v, pool.Reconfigure(now, v.pool))
+			c.tell(v, before.byName[v.Name], pool.Reconfigure(now, v.pool))
 			continue
 		}
 		pool, changes := health.NewPool(now, v.pool, nil)
 		c.pools[v.Name] = pool
-		c.tell(v, changes)
+		c.tell(v, nil, changes)
 	}
 	started := boottime.Now()
 	c.wantAll()
@@ -421,6 +453,7 @@ func (c *Checker) reload() {
 	c.unsaved = true
 	c.logger.Info("configuration reloaded", "virtual_servers", len(c.site.virtuals),
 		"ipvs_took", applied.Round(time.Millisecond), "took", boottime.Now().Sub(began).Round(time.Millisecond))
+	return nil
 }
 
 // keepLedger writes down what is ours before the kernel gets it.
@@ -445,9 +478,11 @@ func (c *Checker) saveDue() {
 // save writes what the next life should know.
 func (c *Checker) save() {
 	c.saved.Owned = c.ipvs.owned()
-	if err := c.write(); err != nil {
+	err := c.write()
+	if err != nil && !c.saveFailed {
 		c.logger.Warn("cannot keep what is known; after a crash real servers start as after a boot", "error", err)
 	}
+	c.saveFailed = err != nil
 }
 
 func (c *Checker) write() error {
@@ -455,8 +490,12 @@ func (c *Checker) write() error {
 	for name, pool := range c.pools {
 		c.saved.Pools[name] = pool.State()
 	}
+	if err := c.saved.save(c.dir); err != nil {
+		c.unsaved = true // to be tried again
+		return err
+	}
 	c.savedAt, c.unsaved = c.saved.At, false
-	return c.saved.save(c.dir)
+	return nil
 }
 
 // stop is an orderly end: omega's scripts run, and IPVS stays unless
@@ -464,13 +503,15 @@ func (c *Checker) write() error {
 func (c *Checker) stop(ctx context.Context, cause string) error {
 	select {
 	case <-c.reloadC: // it came first, as when a reload leaves no virtual server
-		c.reload()
+		if err := c.reload(); err != nil {
+			c.logger.Warn("the new configuration is for the next start", "error", err)
+		}
 	default:
 	}
 	c.logger.Info("stopping", "cause", cause)
 	now := boottime.Now()
 	for _, v := range c.site.virtuals {
-		c.tell(v, c.pools[v.Name].Stop(now))
+		c.tell(v, nil, c.pools[v.Name].Stop(now))
 	}
 	// Once the packet gate is gone, too, IPVS would direct what the new MASTER sends to
 	// a director that is a real server.

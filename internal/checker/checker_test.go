@@ -43,7 +43,13 @@ func (k *fakeKernel) Apply(ops []lvs.Op) lvs.Outcome {
 	return k.Kernel.Apply(ops)
 }
 
-// plan performs a change as another tool would.
+func (k *fakeKernel) Statistics() ([]lvs.ServiceStatistics, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.Kernel.Statistics()
+}
+
+// disturb performs a change as another tool would.
 func (k *fakeKernel) disturb(op lvs.Op) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +51,9 @@ func (f *feeds) configure(p plan, c *config.Config) error {
 	f.filesC <- p.files
 	f.mu.Lock()
 	f.sessions = p.sessions
+	maps.DeleteFunc(f.changes, func(name string, _ bfd.Change) bool {
+		return !slices.ContainsFunc(c.BFDInstances, func(b config.BFDInstance) bool { return b.Name == name })
+	})
 	for name := range p.sessions {
 		if change, known := f.changes[name]; known {
 			f.observe(change)

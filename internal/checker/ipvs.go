@@ -17,6 +17,8 @@ const (
 	repairInterval = 10 * time.Second
 	repairShare    = 100 // reading the kernel's table takes at most one part in so many of our time
 	refusalsLogged = 10  // of one plan
+
+	surpriseInterval = time.Second // to the next reading, when somebody else writes, too
 )
 
 // ipvs keeps the kernel's table as it is wanted. A kernel without IPVS is asked
@@ -30,6 +32,8 @@ type ipvs struct {
 	trouble  string        // for status; "" when the kernel has what is wanted
 	drift    lvs.Drift     // repaired since the start
 	reading  time.Duration // the last one
+	seen     bool          // it has been read at least once
+	invalid  error         // why what is wanted can't be: then nothing is done (I7)
 	surprise bool          // somebody else writes, too: read soon
 }
 
@@ -56,11 +60,10 @@ func newIPVS(owned []lvs.ServiceKey, load func() (kernel, error), logger hclog.L
 }
 
 // want takes all services that are to be there. ledger is called with all that is
-// ours before the kernel gets anything; where it fails nothing is added, for it
-// could not be recognised later.
+// ours before the kernel gets anything.
 func (i *ipvs) want(services []lvs.Service, ledger func([]lvs.ServiceKey) error) error {
-	if err := lvs.ValidateAll(services); err != nil {
-		return err
+	if i.invalid = lvs.ValidateAll(services); i.invalid != nil {
+		return i.invalid
 	}
 	i.table.Want(services)
 	if err := ledger(i.table.Owned()); err != nil {
@@ -108,6 +111,7 @@ func (i *ipvs) repair() {
 		}
 		return
 	}
+	i.seen = true
 	if drift := i.table.Saw(have); drift.Total() > 0 {
 		i.drift = add(i.drift, drift)
 		i.logger.Warn("somebody else has changed our virtual servers in IPVS; it is put right", "changes", fmt.Sprintf("%+v", drift))
@@ -117,21 +121,30 @@ func (i *ipvs) repair() {
 
 // repairAfter is when the table should be read again.
 func (i *ipvs) repairAfter() time.Duration {
-	if i.surprise {
-		i.surprise = false
-		return time.Second
-	}
 	return max(repairInterval, i.reading*repairShare)
 }
 
-// apply makes the kernel's table what is wanted, as far as it is known.
+// apply makes the kernel's table what is wanted, by what is known of it.
 func (i *ipvs) apply() {
-	if i.open() {
+	if !i.seen {
+		i.repair()
+	} else if i.open() {
 		i.perform()
 	}
 }
 
+// surprised reports once that the table was not what was known of it.
+func (i *ipvs) surprised() bool {
+	surprise := i.surprise
+	i.surprise = false
+	return surprise
+}
+
 func (i *ipvs) perform() {
+	if i.invalid != nil { // what is wanted is not known: nothing may be deleted for it
+		i.fail("IPVS stays as it is", i.invalid)
+		return
+	}
 	ops := i.table.Plan()
 	if len(ops) == 0 {
 		i.recover()

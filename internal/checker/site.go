@@ -26,15 +26,40 @@ type virtual struct {
 	reals    map[netip.AddrPort]*config.RealServer
 }
 
-// newSite translates a configuration; one for a witness has nothing to check.
-func newSite(c *config.Config) *site {
+// newSite translates a configuration. The error says that IPVS can't have it: then
+// nothing of it may be applied, or what is there would be taken for unwanted (I7).
+func newSite(c *config.Config) (*site, error) {
 	s := &site{config: c, byName: map[string]*virtual{}}
 	for _, v := range c.VirtualServers {
 		one := newVirtual(v, c.LVS.InitNotify)
 		s.virtuals = append(s.virtuals, one)
 		s.byName[one.Name] = one
 	}
-	return s
+	return s, s.validate()
+}
+
+// validate looks at the services with every real server, and with the sorry server,
+// both at once where that stays in IPVS.
+func (s *site) validate() error {
+	var all, sorry []lvs.Service
+	for _, v := range s.virtuals {
+		var reals, standIn []health.Destination
+		for _, server := range v.pool.Servers {
+			reals = append(reals, health.Destination{Addr: server.Addr, Weight: server.Weight})
+		}
+		if v.Sorry != nil {
+			standIn = append(standIn, health.Destination{Addr: v.Sorry.Address, Weight: sorryWeight, Sorry: true})
+			if v.Sorry.Inhibit && v.reals[v.Sorry.Address] == nil {
+				reals = append(reals, standIn...)
+			}
+		}
+		all = append(all, v.with(reals)...)
+		sorry = append(sorry, v.with(standIn)...)
+	}
+	if err := lvs.ValidateAll(all); err != nil {
+		return err
+	}
+	return lvs.ValidateAll(sorry)
 }
 
 func newVirtual(v config.VirtualServer, initNotify bool) *virtual {

@@ -4,14 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hafence/hafence/health"
 	"github.com/hafence/hafence/internal/boottime"
+	"github.com/hafence/hafence/internal/status"
 	"github.com/hafence/hafence/lvs"
 )
 
@@ -42,16 +46,10 @@ type saved struct {
 func load(dir string, now boottime.Instant) (saved, error) {
 	empty := saved{Version: stateVersion, Boot: bootID()}
 	path := filepath.Join(dir, stateFile)
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	text, err := readRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
-	case err != nil:
-		return empty, fmt.Errorf("read the checker's state: %w", err)
-	case info.Size() > stateBytes:
-		return empty, fmt.Errorf("read the checker's state: %s has %d bytes, more than it can have", path, info.Size())
 	}
-	text, err := os.ReadFile(path)
 	if err != nil {
 		return empty, fmt.Errorf("read the checker's state: %w", err)
 	}
@@ -68,6 +66,24 @@ func load(dir string, now boottime.Instant) (saved, error) {
 	return s, nil
 }
 
+// readRegular reads a file that may have been another user's: no link, no FIFO, and
+// no more than it can have.
+func readRegular(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > stateBytes:
+		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", path, stateBytes)
+	}
+	return io.ReadAll(io.LimitReader(file, stateBytes))
+}
+
 // save writes the state so that a crash leaves the old one or the new one.
 func (s *saved) save(dir string) error {
 	text, err := json.Marshal(s)
@@ -75,13 +91,27 @@ func (s *saved) save(dir string) error {
 		return fmt.Errorf("keep the checker's state: %w", err)
 	}
 	temporary := filepath.Join(dir, stateFile+".new")
-	if err := os.WriteFile(temporary, text, 0o600); err != nil {
+	_ = os.Remove(temporary) // of a life that died while writing
+	// Made by us, whatever another user may have put there.
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("keep the checker's state: %w", err)
+	}
+	_, err = file.Write(text)
+	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("keep the checker's state: %w", err)
 	}
 	if err := os.Rename(temporary, filepath.Join(dir, stateFile)); err != nil {
 		return fmt.Errorf("keep the checker's state: %w", err)
 	}
 	return nil
+}
+
+// Owns reports whether a previous checker of a node has left services in IPVS, by the
+// node's status socket: somebody has to remove them.
+func Owns(socket string) bool {
+	s, err := load(filepath.Dir(status.ServersSocket(socket)), boottime.Now())
+	return err == nil && len(s.Owned) > 0
 }
 
 // bootID names this life of the kernel, "" where it can't be read.

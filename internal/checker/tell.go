@@ -6,11 +6,15 @@ import (
 	"github.com/hafence/hafence/internal/notify"
 )
 
-// tell logs what has become of a virtual server, and runs its scripts.
-func (c *Checker) tell(v *virtual, changes []health.Change) {
+// tell logs what has become of a virtual server, and runs its scripts. before is what
+// it was before a reload, for real servers that have left; nil otherwise.
+func (c *Checker) tell(v, before *virtual, changes []health.Change) {
 	for _, change := range changes {
 		c.logChange(v, change)
 		r := v.reals[change.Server]
+		if r == nil && before != nil {
+			r = before.reals[change.Server]
+		}
 		switch change.Kind {
 		case health.ServerUp:
 			if r != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/hafence/hafence/consensus"
 	"github.com/hafence/hafence/fence"
 	"github.com/hafence/hafence/fence/guard"
+	"github.com/hafence/hafence/internal/checker"
 )
 
 // errGuardGone ends a controller whose guard has died: it has withdrawn everything
@@ -53,7 +54,7 @@ func (c *Controller) request(r fence.Event) guard.Message {
 		return guard.Configure{
 			Seq: r.Seq, TTL: r.TTL, Groups: r.Groups, Gate: r.Gate, GateARPOnly: r.ARPOnly, Lifetime: r.Lifetime, LockMemory: f.LockMemory,
 			RealtimePriority: f.RealtimePriority, Watchdog: f.Watchdog, WatchdogTimeout: f.WatchdogTimeout, HeartbeatTimeout: heartbeatTimeout,
-			Checker: len(c.config.VirtualServers) > 0 && !isWitness(c.config),
+			Checker: !isWitness(c.config) && (len(c.config.VirtualServers) > 0 || checker.Owns(c.config.Status.Socket)),
 		}
 	case fence.Arm:
 		return guard.Arm(r)

@@ -32,7 +32,11 @@ type syncRoles struct {
 // configure takes a configuration, nil for none.
 func (r *syncRoles) configure(c *config.SyncDaemon) {
 	if r.config != nil {
-		r.before = r.daemons(r.config, true)
+		for _, d := range r.daemons(r.config, true) {
+			if !slices.Contains(r.before, d) {
+				r.before = append(r.before, d)
+			}
+		}
 	}
 	r.config = c
 	if c == nil {

@@ -71,3 +71,16 @@ func TestSyncDaemonsOfAnEarlierConfigurationAreOurs(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// Goal: two reloads in a row forget no daemon that the first one left running. Method:
+// two changes of the interface before anything is reconciled.
+func TestDaemonsOfTwoReloadsAreOurs(t *testing.T) {
+	var r syncRoles
+	for _, name := range []string{"eth1", "eth2", "eth3"} {
+		r.configure(&config.SyncDaemon{Interface: name, ID: 51})
+	}
+	ops := lvs.PlanSync([]lvs.SyncDaemon{{Role: lvs.SyncBackup, Interface: "eth1", ID: 51}}, r.want(boottime.Instant(time.Hour)))
+	if len(ops) == 0 || !ops[0].Stop || ops[0].Foreign {
+		t.Errorf("got %v, want the first daemon stopped as our own", ops)
+	}
+}

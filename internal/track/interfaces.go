@@ -32,7 +32,7 @@ const (
 // errClosed is why nothing can be looked at after [Interfaces.Run] has ended.
 var errClosed = errors.New("the watch has ended")
 
-// Interfaces watches the links and IPv4 addresses of a network namespace. Its
+// Interfaces watches the links and addresses of a network namespace. Its
 // methods may be called from any goroutine.
 type Interfaces struct {
 	socket   *nl.NetlinkSocket // receives notifications
@@ -48,7 +48,7 @@ func OpenInterfaces() (*Interfaces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR)
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
 	if err != nil {
 		handle.Close()
 		return nil, fmt.Errorf("subscribe to interface changes: %w", err)
@@ -139,7 +139,8 @@ func (w *Interfaces) Look(name string, own func(netip.Addr) bool) Interface {
 	return look
 }
 
-// Owner names the interface that has an address, "" when none has.
+// Owner names the interface that has an IPv4 or IPv6 address, "" when none has. A zone
+// is not looked at: of interfaces with the same link-local address the first one is it.
 func (w *Interfaces) Owner(address netip.Addr) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,8 +148,8 @@ func (w *Interfaces) Owner(address netip.Addr) string {
 		return ""
 	}
 	found, err := search(
-		func() ([]netlink.Addr, error) { return w.handle.AddrList(nil, netlink.FAMILY_V4) },
-		func(a netip.Addr) bool { return a == address })
+		func() ([]netlink.Addr, error) { return w.handle.AddrList(nil, netlink.FAMILY_ALL) },
+		func(a netip.Addr) bool { return a == address.Unmap().WithZone("") })
 	if err != nil || found == nil {
 		return ""
 	}
@@ -182,8 +183,11 @@ func search(dump func() ([]netlink.Addr, error), wanted func(netip.Addr) bool) (
 	return nil, err
 }
 
-// addressOf gives the zero Addr for what is not IPv4.
+// addressOf gives the zero Addr for what has no address.
 func addressOf(a *netlink.Addr) netip.Addr {
-	address, _ := netip.AddrFromSlice(a.IP.To4())
-	return address
+	if a.IPNet == nil {
+		return netip.Addr{}
+	}
+	address, _ := netip.AddrFromSlice(a.IP)
+	return address.Unmap()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,52 @@ func TestDisturbedDumpIsNoFault(t *testing.T) {
 		}, func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.1") })
 		if (found != nil) != c.found || !errors.Is(err, c.err) || dumps != c.dumps {
 			t.Errorf("%s: found %v, error %v after %d dumps; want %v, %v, %d", c.name, found, err, dumps, c.found, c.err, c.dumps)
+		}
+	}
+}
+
+// The owner of an IPv6 address is found and its coming and going is told of, as with
+// IPv4, while an interface with nothing else has no address of its own. Method: an
+// address on lo, after every other change has been read.
+func TestOwnerOfIPv6Address(t *testing.T) {
+	lab.Require(t, "ip")
+	host, err := lab.NewHost("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	if err := host.Do(func() error { _, err := os.Stat("/proc/net/if_inet6"); return err }); err != nil {
+		lab.Skip(t, "IPv6 in the kernel")
+	}
+	if err := host.Run("ip", "addr", "flush", "dev", "lo"); err != nil {
+		t.Fatal(err)
+	}
+	var watch *Interfaces
+	if err := host.Do(func() (err error) { watch, err = OpenInterfaces(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	endedC := make(chan error, 1)
+	go func() { endedC <- watch.Run(ctx) }()
+	defer func() { cancel(); <-endedC }()
+
+	address := netip.MustParseAddr("2001:db8::1")
+	for _, c := range []struct{ change, owner string }{{"add", "lo"}, {"del", ""}} {
+		if err := host.Run("ip", "-6", "addr", c.change, "2001:db8::1/128", "dev", "lo", "nodad"); err != nil {
+			t.Fatal(err)
+		}
+		timeout := time.After(20 * time.Second)
+		select {
+		case <-watch.Changed():
+		case <-timeout:
+			t.Fatalf("addr %s was not noticed", c.change)
+		}
+		if got := watch.Owner(address); got != c.owner {
+			t.Errorf("after addr %s the owner is %q, want %q", c.change, got, c.owner)
+		}
+		look := watch.Look("lo", func(netip.Addr) bool { return false })
+		if !strings.Contains(look.Fault, "no IPv4 address of its own") {
+			t.Errorf("after addr %s: %+v", c.change, look)
 		}
 	}
 }
