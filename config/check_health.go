@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -284,7 +285,7 @@ func (c *checker) finishTarget(s *serverDraft, r *realDraft, d *checkDraft) {
 	case "MISC_CHECK", "FILE_CHECK", "BFD_CHECK":
 		return
 	}
-	ip, port := r.Address.Addr(), int(r.Address.Port())
+	ip, port := r.Address.Addr(), int(cmp.Or(r.port, r.Address.Port()))
 	if d.connectIP.IsValid() {
 		ip = d.connectIP
 	}

@@ -16,6 +16,7 @@ type realDraft struct {
 	method  Method
 	inhibit bool
 	host    string // virtualhost
+	port    uint16 // as written, which is where keepalived's checks go; 0 for none
 	checks  []*checkDraft
 }
 
@@ -29,7 +30,7 @@ func (c *checker) realServer(n *node, d *serverDraft) {
 	if !ok {
 		return
 	}
-	r := &realDraft{node: n, RealServer: RealServer{Address: addr}}
+	r := &realDraft{node: n, port: addr.Port(), RealServer: RealServer{Address: addr}}
 	walk(c, "real_server", n.children, r, realSetters)
 	d.reals = append(d.reals, r)
 }
@@ -70,13 +71,12 @@ func (c *checker) finishReal(d *serverDraft, r *realDraft) bool {
 	r.Weight = orElse(r.weight, d.weight)
 	r.timing = r.within(d.timing)
 	r.Alpha = orElse(r.alpha, false)
-	if r.Method.Kind != "TUN" && slices.ContainsFunc(d.Services, func(s VirtualService) bool { return s.IPv6 != r.Address.Addr().Is6() }) {
-		c.errorf(r.node.wordPos(1), "lvs_method TUN can carry one family in the other",
-			"real_server %v is of another family of addresses than %s", r.Address.Addr(), d.Name)
+	if !c.family(d, r.node, r.Address, r.Method) {
 		return false
 	}
-	if r.Lower > r.Upper && r.Upper > 0 {
-		c.errorf(r.node.wordPos(1), "", "real_server %v: lthreshold %d is greater than uthreshold %d", r.Address, r.Lower, r.Upper)
+	if r.Lower > r.Upper {
+		c.errorf(r.node.wordPos(1), "uthreshold, at least as great as lthreshold",
+			"real_server %v: lthreshold %d is greater than uthreshold %d", r.Address, r.Lower, r.Upper)
 	}
 	c.finishRealPort(d, r)
 	if r.host == "" {
@@ -111,7 +111,12 @@ func (c *checker) finishRealPort(d *serverDraft, r *realDraft) {
 	case r.Address.Port() == port:
 	case r.Address.Port() == 0:
 	case r.Method.Kind != "NAT":
-		c.warnf(r.node.wordPos(2), "", "real_server %v: %s can't change the port of a packet: port %d of the virtual server counts", r.Address, r.Method.Kind, port)
+		counts := fmt.Sprintf("port %d of the virtual server counts", port)
+		if port == 0 {
+			counts = "it stays as it came"
+		}
+		c.warnf(r.node.wordPos(2), "", "real_server %v: %s can't change the port of a packet: %s, and port %d is for checks only",
+			r.Address, r.Method.Kind, counts, r.port)
 	default:
 		return
 	}

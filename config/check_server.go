@@ -248,6 +248,9 @@ func (c *checker) tunnel(n *node, args []word, t *Tunnel) {
 	if t.Type == "gue" && t.Port == 0 {
 		c.errorf(n.pos(), "type gue port 6080", "%s: type gue needs a port", n.name())
 	}
+	if t.Type == "gre" && t.Checksum == "remcsum" {
+		c.errorf(n.pos(), "csum or nocsum", "%s: remcsum is for type gue only", n.name())
+	}
 }
 
 // timing is what may be said of a virtual server, a real server and a check;

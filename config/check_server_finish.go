@@ -21,6 +21,9 @@ func (c *checker) finishServers() {
 		c.config.VirtualServers = append(c.config.VirtualServers, d.VirtualServer)
 		services += len(d.Services)
 		destinations += len(d.Services) * len(d.RealServers)
+		if d.Sorry != nil {
+			destinations += len(d.Services)
+		}
 		for _, r := range d.RealServers {
 			checks += len(r.Checks)
 		}
@@ -29,6 +32,7 @@ func (c *checker) finishServers() {
 				servicesMax, destinationsMax, checksMax)
 			return
 		}
+		c.uniqueDestinations(d)
 	}
 }
 
@@ -89,6 +93,10 @@ func (c *checker) finishServer(d *serverDraft) bool {
 	}
 	c.finishQuorum(d)
 	c.finishSorry(d)
+	if d.HASuspend && !slices.ContainsFunc(d.Services, func(s VirtualService) bool { return s.Mark == 0 }) {
+		c.warnf(d.at["ha_suspend"].pos(), "", "ha_suspend does nothing: virtual_server %s has marks and no address, so it is never suspended", d.Name)
+		d.HASuspend = false
+	}
 	return true
 }
 
@@ -141,9 +149,12 @@ func (c *checker) finishPersistence(d *serverDraft) {
 	if d.mask == "" {
 		return
 	}
-	bits, ok := maskBits(d.mask, d.Services[0].IPv6)
+	// The narrowest family counts: IPv4, unless each service is IPv6.
+	v4 := slices.ContainsFunc(d.Services, func(s VirtualService) bool { return !s.IPv6 })
+	bits, ok := maskBits(d.mask, !v4)
 	if !ok {
-		c.errorf(d.at["persistence_granularity"].wordPos(1), "255.255.255.0, or a number of bits", "persistence_granularity %q is not a mask", clip(d.mask))
+		c.errorf(d.at["persistence_granularity"].wordPos(1), "255.255.255.0, or a number of bits",
+			"persistence_granularity %q is not a mask for every service of %s", clip(d.mask), d.Name)
 		return
 	}
 	d.Persistence.Bits = bits
@@ -201,15 +212,15 @@ func (c *checker) finishSorry(d *serverDraft) {
 	if d.Sorry.Method = d.sorry; d.sorry.Kind == "" {
 		d.Sorry.Method = d.method
 	}
-	at := d.at["sorry_server"].wordPos(1)
-	if d.Sorry.Address.Addr().Is6() != d.Services[0].IPv6 && d.Sorry.Method.Kind != "TUN" {
-		c.errorf(at, "", "sorry_server %v is of another family of addresses than %s", d.Sorry.Address.Addr(), d.Name)
+	if !c.family(d, d.at["sorry_server"], d.Sorry.Address, d.Sorry.Method) {
+		return
+	}
+	if d.group == "" && d.Services[0].Mark == 0 {
+		port := destinationPort(d.Sorry.Address.Port(), d.Sorry.Method, d.Services[0].Address.Port())
+		d.Sorry.Address = netip.AddrPortFrom(d.Sorry.Address.Addr(), port)
 	}
 	if slices.ContainsFunc(d.RealServers, func(r RealServer) bool { return r.Address == d.Sorry.Address }) {
-		c.errorf(at, "", "sorry_server %v is also a real_server of %s", d.Sorry.Address, d.Name)
-	}
-	port := d.Services[0].Address.Port()
-	if d.group == "" && d.Services[0].Mark == 0 && (d.Sorry.Address.Port() == 0 || d.Sorry.Method.Kind != "NAT") {
-		d.Sorry.Address = netip.AddrPortFrom(d.Sorry.Address.Addr(), port)
+		c.warnf(d.at["sorry_server"].wordPos(1), "",
+			"sorry_server %v is also a real_server of %s: when the quorum is lost it stands in whatever its checks say", d.Sorry.Address, d.Name)
 	}
 }

@@ -95,7 +95,7 @@ var lvsKeywords = []section{
 	{in: inReal, use: Done, rows: []Keyword{
 		{Name: "weight", In: inBoth, Args: "WEIGHT", Range: weightRange, Default: "1", Doc: "a real server's share; 0 takes no new connections"},
 		{Name: "uthreshold", Args: "COUNT", Range: countRange, Default: "0 (none)", Doc: "most connections"},
-		{Name: "lthreshold", Args: "COUNT", Range: countRange, Default: "0", Doc: "connections below which it takes new ones again"},
+		{Name: "lthreshold", Args: "COUNT", Range: countRange, Default: "0", Doc: "connections below which it takes new ones again, at most uthreshold"},
 		{Name: "notify_up", Args: scriptArgs, Doc: "run when it is up"},
 		{Name: "notify_down", Args: scriptArgs, Doc: "run when it is down"},
 		{Name: "TCP_CHECK", Shape: Block, Doc: "connect", Repeats: true},
