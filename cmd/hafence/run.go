@@ -136,15 +136,7 @@ func runChecker(stderr io.Writer, file string, load loadFlags) error {
 	if err != nil {
 		return failed(err, "")
 	}
-	go func() {
-		for s := range signals {
-			if s == syscall.SIGHUP {
-				c.Reload()
-			} else {
-				c.Stop("stopped by SIGTERM")
-			}
-		}
-	}()
+	go obey(signals, c)
 	if err := c.Run(context.Background()); err != nil {
 		return failed(err, "")
 	}
@@ -165,17 +157,23 @@ func control(stderr io.Writer, file string, load loadFlags) error {
 	if err != nil {
 		return failed(err, "")
 	}
-	go func() {
-		for s := range signals {
-			if s == syscall.SIGHUP {
-				controller.Reload()
-			} else {
-				controller.Stop("stopped by SIGTERM")
-			}
-		}
-	}()
+	go obey(signals, controller)
 	if err := controller.Run(context.Background()); err != nil {
 		return failed(err, "")
 	}
 	return nil
+}
+
+// obey does what the guard asks for by signals.
+func obey(signals <-chan os.Signal, child interface {
+	Reload()
+	Stop(cause string)
+}) {
+	for s := range signals {
+		if s == syscall.SIGHUP {
+			child.Reload()
+		} else {
+			child.Stop("stopped by SIGTERM")
+		}
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hafence/hafence/internal/boottime"
 	"github.com/hafence/hafence/internal/demo"
 	"github.com/hafence/hafence/test/lab/kernel"
@@ -60,12 +62,62 @@ func TestCheckersDeathCostsNoConnection(t *testing.T) {
 		}
 	}
 	c.must(c.Servers[0].Down())
-	c.until("the new checker takes a failed server out", func() bool {
-		told, err := n.Servers(context.Background())
-		if err != nil {
-			return false
+	c.until("the new checker takes a failed server out", func() bool { return c.down(n) == 1 })
+}
+
+// Goal: the wall clock decides nothing: when it jumps, no check bursts or sleeps and no
+// server leaves. Method: the machine's clock a day forward, two days back, and right again, while a
+// client connects all the time; a real server fails and returns afterwards.
+func TestWallClockJumpsCostNothing(t *testing.T) {
+	if !kernel.Run(t, modules...) {
+		return
+	}
+	c := open(t, demo.Options{Service: &demo.Service{Method: "DR", Patience: slow}, Plain: true, Ungated: true})
+	c.serving()
+	n := c.Nodes[0]
+	visitor := demo.NewVisitor(c.Cluster)
+	defer visitor.Close()
+	for _, jump := range []time.Duration{24 * time.Hour, -48 * time.Hour, 24 * time.Hour} {
+		began := boottime.Now()
+		now := unix.NsecToTimespec(time.Now().Add(jump).UnixNano())
+		c.must(unix.ClockSettime(unix.CLOCK_REALTIME, &now))
+		<-boottimeAfter(2 * time.Second)
+		visits := visitor.Visits(began)
+		failed := slices.DeleteFunc(slices.Clone(visits), func(v demo.Visit) bool { return v.Server != "" })
+		// A visitor's own deadlines are Go's monotonic ones; one visit may have met the jump.
+		if len(failed) > 1 || len(visits) < 10 {
+			t.Errorf("jump of %v: %d of %d visits failed", jump, len(failed), len(visits))
 		}
-		down, _ := told.Down()
-		return down == 1
-	})
+		told, err := n.Servers(context.Background())
+		c.must(err)
+		if down, _ := told.Down(); down > 0 || told.Lateness.Max > patience.Seconds() {
+			t.Errorf("jump of %v: %d real servers are down, checks were up to %g s late", jump, down, told.Lateness.Max)
+		}
+	}
+	c.must(c.Servers[0].Down())
+	c.until("a failed server is noticed", func() bool { return c.down(n) == 1 })
+	c.must(c.Servers[0].Up())
+	c.until("it is back", func() bool { return c.down(n) == 0 })
+}
+
+// boottimeAfter is time.After by the clock that doesn't jump.
+func boottimeAfter(d time.Duration) <-chan struct{} {
+	doneC := make(chan struct{})
+	go func() {
+		defer close(doneC)
+		for end := boottime.Now().Add(d); boottime.Now().Before(end); {
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(50 * time.Millisecond)}, nil) // an interruption is another round
+		}
+	}()
+	return doneC
+}
+
+// down counts a node's real servers that are down, −1 while it does not say.
+func (c *cluster) down(n *demo.Node) int {
+	told, err := n.Servers(context.Background())
+	if err != nil {
+		return -1
+	}
+	down, _ := told.Down()
+	return down
 }
