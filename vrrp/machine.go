@@ -118,19 +118,19 @@ type Machine struct {
 	// members restart it, and it decides nothing but Silent; it is off once it
 	// has run out. strangerDown is the same for the routers that we must leave
 	// to be MASTER: while it is on, one of them is alive.
-	masterDown   timer
-	strangerDown timer
-	rival        rival // whom strangerDown is about
-	listen       timer // no claim while it is on (StartupListen)
-	claim        timer // with a free lease: when our turn to claim has come
-	silent       bool  // Silent has been reported
+	masterDown   boottime.Timer
+	strangerDown boottime.Timer
+	rival        rival          // whom strangerDown is about
+	listen       boottime.Timer // no claim while it is on (StartupListen)
+	claim        boottime.Timer // with a free lease: when our turn to claim has come
+	silent       bool           // Silent has been reported
 
 	// MASTER.
-	advert   timer // the RFC's Adver_Timer
-	garp     timer // the second burst
-	refresh  timer
-	healing  timer // on: the neighbours were told again a moment ago
-	yielding bool  // Yield has been asked for; nothing more goes out
+	advert   boottime.Timer // the RFC's Adver_Timer
+	garp     boottime.Timer // the second burst
+	refresh  boottime.Timer
+	healing  boottime.Timer // on: the neighbours were told again a moment ago
+	yielding bool           // Yield has been asked for; nothing more goes out
 }
 
 // rival is a router that the RFC lets be MASTER.
@@ -192,14 +192,14 @@ func (m *Machine) Step(now boottime.Instant, ev Event) []Action {
 // step it is later than that step's instant.
 func (m *Machine) Deadline() (boottime.Instant, bool) {
 	switch {
-	case m.state == Backup && m.strangerDown.on:
-		return earliest(m.masterDown, m.listen, m.strangerDown) // a claim has to wait for them
-	case m.state == Backup && m.listen.on:
-		return earliest(m.masterDown, m.listen)
+	case m.state == Backup && m.strangerDown.On:
+		return boottime.Earliest(m.masterDown, m.listen, m.strangerDown) // a claim has to wait for them
+	case m.state == Backup && m.listen.On:
+		return boottime.Earliest(m.masterDown, m.listen)
 	case m.state == Backup:
-		return earliest(m.masterDown, m.claim)
+		return boottime.Earliest(m.masterDown, m.claim)
 	case m.state == Master:
-		return earliest(m.advert, m.garp, m.refresh)
+		return boottime.Earliest(m.advert, m.garp, m.refresh)
 	default:
 		return 0, false
 	}
@@ -225,12 +225,12 @@ func (m *Machine) startup(now boottime.Instant) {
 		return
 	}
 	owner := m.config.Priority == PriorityOwner
-	m.masterDown.set(now.Add(m.downInterval(m.config.AdvertInterval)))
+	m.masterDown.Set(now.Add(m.downInterval(m.config.AdvertInterval)))
 	if owner && m.config.Plain {
-		m.masterDown.set(now)
+		m.masterDown.Set(now)
 	}
 	if !owner && !m.config.Plain && m.config.StartupListen > 0 {
-		m.listen.set(now.Add(m.config.StartupListen))
+		m.listen.Set(now.Add(m.config.StartupListen))
 	}
 	m.change(now, Backup, "started")
 }
@@ -250,7 +250,7 @@ func (m *Machine) leave(now boottime.Instant, to State, cause string) {
 // the state they belong to.
 func (m *Machine) forgetLease(now boottime.Instant) {
 	if m.claiming && m.lease == leaseFree {
-		m.claim.set(now) // it is still our turn, should we be back in BACKUP
+		m.claim.Set(now) // it is still our turn, should we be back in BACKUP
 	}
 	m.claiming = false
 	if m.lease == leaseOurs {
@@ -259,13 +259,13 @@ func (m *Machine) forgetLease(now boottime.Instant) {
 }
 
 func (m *Machine) stopTimers() {
-	m.masterDown.stop()
-	m.strangerDown.stop()
-	m.listen.stop()
-	m.advert.stop()
-	m.garp.stop()
-	m.refresh.stop()
-	m.healing.stop()
+	m.masterDown.Stop()
+	m.strangerDown.Stop()
+	m.listen.Stop()
+	m.advert.Stop()
+	m.garp.Stop()
+	m.refresh.Stop()
+	m.healing.Stop()
 	m.yielding = false
 }
 
@@ -285,7 +285,7 @@ func (m *Machine) granted(now boottime.Instant, token uint64) {
 		m.becomeMaster(now, token)
 	case Master:
 		m.lease, m.token = leaseOurs, token
-		m.claim.stop()
+		m.claim.Stop()
 	case Init, Fault:
 		m.do(Yield{fmt.Sprintf("granted while in %s", m.state)})
 	}
@@ -296,13 +296,13 @@ func (m *Machine) reconfigured(now boottime.Instant, config Config) {
 	m.configure(config)
 	if config.Plain != old.Plain {
 		m.lease, m.claiming = leaseUnknown, false
-		m.claim.stop()
+		m.claim.Stop()
 		m.setSilent(false)
 	}
 	switch m.state {
 	case Backup:
 		if config.AdvertInterval != old.AdvertInterval || config.Plain != old.Plain {
-			m.masterDown.set(now.Add(m.downInterval(config.AdvertInterval)))
+			m.masterDown.Set(now.Add(m.downInterval(config.AdvertInterval)))
 		}
 	case Master:
 		m.reconfiguredAsMaster(now, old)

@@ -27,13 +27,13 @@ func (m *Machine) receivedInBackup(now boottime.Instant, ev Received) {
 
 // restart is the RFC's rule for the Master_Down_Timer. It reports whether the
 // sender is, or was, one to be left MASTER.
-func (m *Machine) restart(now boottime.Instant, t *timer, ev Received) bool {
+func (m *Machine) restart(now boottime.Instant, t *boottime.Timer, ev Received) bool {
 	interval := m.masterInterval(ev.Advert)
 	switch {
 	case ev.Advert.Priority == PriorityStop:
-		t.set(now.Add(m.skew(interval)))
+		t.Set(now.Add(m.skew(interval)))
 	case !m.config.Preempt || ev.Advert.Priority >= m.config.Priority:
-		t.set(now.Add(m.downInterval(interval)))
+		t.Set(now.Add(m.downInterval(interval)))
 	default:
 		return false
 	}
@@ -45,16 +45,16 @@ func (m *Machine) restart(now boottime.Instant, t *timer, ev Received) bool {
 func (m *Machine) heardMember(now boottime.Instant, advert Advertisement) {
 	interval := m.masterInterval(advert)
 	if advert.Priority == PriorityStop {
-		m.masterDown.set(now.Add(m.skew(interval)))
+		m.masterDown.Set(now.Add(m.skew(interval)))
 		return
 	}
-	m.masterDown.set(now.Add(m.downInterval(interval)))
+	m.masterDown.Set(now.Add(m.downInterval(interval)))
 	m.setSilent(false)
 }
 
 // heardStranger keeps the timer of the router that we must leave MASTER.
 func (m *Machine) heardStranger(now boottime.Instant, ev Received) {
-	if ev.Advert.Priority == PriorityStop && !m.strangerDown.on {
+	if ev.Advert.Priority == PriorityStop && !m.strangerDown.On {
 		return // the farewell of a router that held nothing back
 	}
 	if m.restart(now, &m.strangerDown, ev) {
@@ -83,7 +83,7 @@ func (m *Machine) leaseFreed(now boottime.Instant, delay time.Duration) {
 		delay = 0
 	}
 	m.lease, m.refusal = leaseFree, ""
-	m.claim.set(now.Add(delay))
+	m.claim.Set(now.Add(delay))
 	m.setSilent(false)
 }
 
@@ -94,14 +94,14 @@ func (m *Machine) leaseTaken(now boottime.Instant, by string) {
 		return
 	}
 	m.claiming, m.refusal = false, ""
-	m.claim.stop()
+	m.claim.Stop()
 	if m.lease == leaseHeld && m.holder == by {
 		return
 	}
 	m.setSilent(false)
 	m.lease, m.holder = leaseHeld, by
 	if m.state == Backup {
-		m.masterDown.set(now.Add(m.downInterval(m.config.AdvertInterval)))
+		m.masterDown.Set(now.Add(m.downInterval(m.config.AdvertInterval)))
 	}
 }
 
@@ -111,7 +111,7 @@ func (m *Machine) refused(now boottime.Instant, cause string) {
 	}
 	m.claiming, m.refusal = false, cause
 	if m.config.Plain {
-		m.masterDown.set(now.Add(m.downInterval(m.config.AdvertInterval)))
+		m.masterDown.Set(now.Add(m.downInterval(m.config.AdvertInterval)))
 		return
 	}
 	m.lease = leaseUnknown
@@ -120,18 +120,18 @@ func (m *Machine) refused(now boottime.Instant, cause string) {
 // runBackupTimers claims, where the RFC would become MASTER, and where the lease
 // lets us be faster than the RFC.
 func (m *Machine) runBackupTimers(now boottime.Instant) {
-	if m.strangerDown.due(now) {
-		m.strangerDown.stop()
+	if m.strangerDown.Due(now) {
+		m.strangerDown.Stop()
 	}
-	if m.listen.due(now) {
-		m.listen.stop()
+	if m.listen.Due(now) {
+		m.listen.Stop()
 	}
-	if m.masterDown.due(now) {
-		m.masterDown.stop()
+	if m.masterDown.Due(now) {
+		m.masterDown.Stop()
 		m.masterIsDown()
 	}
-	if m.claim.due(now) && !m.listen.on && !m.strangerDown.on {
-		m.claim.stop()
+	if m.claim.Due(now) && !m.listen.On && !m.strangerDown.On {
+		m.claim.Stop()
 		m.ask("the lease is free")
 	}
 }
@@ -167,9 +167,9 @@ func (m *Machine) setSilent(silent bool) {
 // becomeMaster is RFC 3768 §6.4.2 after "If the Master_Down_Timer fires".
 func (m *Machine) becomeMaster(now boottime.Instant, token uint64) {
 	m.setSilent(false)
-	rivalAlive := m.strangerDown.on && m.strangerDown.at.After(now) && m.beats(m.rival)
+	rivalAlive := m.strangerDown.On && m.strangerDown.At.After(now) && m.beats(m.rival)
 	m.stopTimers()
-	m.claim.stop()
+	m.claim.Stop()
 	m.claiming, m.refusal = false, ""
 	m.lease, m.token = leaseOurs, token
 	cause := m.grantCause()
@@ -181,10 +181,10 @@ func (m *Machine) becomeMaster(now boottime.Instant, token uint64) {
 		return
 	}
 	m.do(SendAdvert{m.config.Priority})
-	m.advert.set(now.Add(m.config.AdvertInterval))
+	m.advert.Set(now.Add(m.config.AdvertInterval))
 	m.announce(now)
 	if m.config.Garp.Refresh > 0 {
-		m.refresh.set(now.Add(m.config.Garp.Refresh))
+		m.refresh.Set(now.Add(m.config.Garp.Refresh))
 	}
 	m.change(now, Master, cause)
 }

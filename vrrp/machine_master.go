@@ -39,10 +39,10 @@ func (m *Machine) receivedInMaster(now boottime.Instant, ev Received) {
 // paused as a rule, may have sent gratuitous ARP as well. It sends no
 // advertisement: a keepalived there would answer it at once, and so on for ever.
 func (m *Machine) heal(now boottime.Instant) {
-	if m.yielding || m.config.Garp.Repeat == 0 || m.healing.on && !m.healing.due(now) {
+	if m.yielding || m.config.Garp.Repeat == 0 || m.healing.On && !m.healing.Due(now) {
 		return
 	}
-	m.healing.set(now.Add(m.config.AdvertInterval))
+	m.healing.Set(now.Add(m.config.AdvertInterval))
 	m.do(Announce{1})
 }
 
@@ -66,9 +66,9 @@ func (m *Machine) yield(cause string) {
 		return
 	}
 	m.yielding = true
-	m.advert.stop()
-	m.garp.stop()
-	m.refresh.stop()
+	m.advert.Stop()
+	m.garp.Stop()
+	m.refresh.Stop()
 	m.do(Yield{cause})
 }
 
@@ -88,11 +88,11 @@ func (m *Machine) lost(now boottime.Instant, cause string) {
 	m.stopTimers()
 	switch {
 	case !yielded:
-		m.masterDown.set(now.Add(m.downInterval(m.config.AdvertInterval)))
+		m.masterDown.Set(now.Add(m.downInterval(m.config.AdvertInterval)))
 	case m.rival.priority == PriorityStop:
-		m.masterDown.set(now.Add(m.skew(m.rival.interval)))
+		m.masterDown.Set(now.Add(m.skew(m.rival.interval)))
 	default:
-		m.masterDown.set(now.Add(m.downInterval(m.rival.interval)))
+		m.masterDown.Set(now.Add(m.downInterval(m.rival.interval)))
 		m.strangerDown = m.masterDown
 	}
 	m.change(now, Backup, cause)
@@ -105,7 +105,7 @@ func (m *Machine) advertise(now boottime.Instant) {
 		return
 	}
 	m.do(SendAdvert{m.config.Priority})
-	m.advert.set(now.Add(m.config.AdvertInterval))
+	m.advert.Set(now.Add(m.config.AdvertInterval))
 }
 
 // announce sends a burst, and plans the second one.
@@ -115,20 +115,20 @@ func (m *Machine) announce(now boottime.Instant) {
 	}
 	m.do(Announce{m.config.Garp.Repeat})
 	if m.config.Garp.Delay > 0 {
-		m.garp.set(now.Add(m.config.Garp.Delay))
+		m.garp.Set(now.Add(m.config.Garp.Delay))
 	}
 }
 
 func (m *Machine) runMasterTimers(now boottime.Instant) {
-	if m.advert.due(now) {
+	if m.advert.Due(now) {
 		m.advertise(now)
 	}
-	if m.garp.due(now) {
-		m.garp.stop()
+	if m.garp.Due(now) {
+		m.garp.Stop()
 		m.do(Announce{m.config.Garp.Repeat})
 	}
-	if m.refresh.due(now) {
-		m.refresh.set(now.Add(m.config.Garp.Refresh))
+	if m.refresh.Due(now) {
+		m.refresh.Set(now.Add(m.config.Garp.Refresh))
 		if m.config.Garp.RefreshRepeat > 0 {
 			m.do(Announce{m.config.Garp.RefreshRepeat})
 		}
@@ -141,16 +141,16 @@ func (m *Machine) reconfiguredAsMaster(now boottime.Instant, old Config) {
 	if m.yielding {
 		return
 	}
-	if next := now.Add(m.config.AdvertInterval); next.Before(m.advert.at) {
-		m.advert.set(next)
+	if next := now.Add(m.config.AdvertInterval); next.Before(m.advert.At) {
+		m.advert.Set(next)
 	}
 	if m.config.Garp.Repeat == 0 {
-		m.garp.stop()
+		m.garp.Stop()
 	}
 	switch refresh := m.config.Garp.Refresh; {
 	case refresh == 0:
-		m.refresh.stop()
+		m.refresh.Stop()
 	case refresh != old.Garp.Refresh:
-		m.refresh.set(now.Add(refresh))
+		m.refresh.Set(now.Add(refresh))
 	}
 }

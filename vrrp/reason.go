@@ -27,7 +27,7 @@ func (m *Machine) whyPlainBackup() string {
 	switch {
 	case m.claiming:
 		return "about to become MASTER"
-	case m.strangerDown.on:
+	case m.strangerDown.On:
 		return m.rival.String()
 	case m.refusal != "":
 		return "could not become MASTER: " + m.refusal
@@ -44,9 +44,9 @@ func (m *Machine) whyBackup() string {
 		return m.holder + " is silent but holds the lease"
 	case m.lease == leaseHeld:
 		return m.holder + " holds the lease"
-	case m.strangerDown.on:
+	case m.strangerDown.On:
 		return "stranger " + m.rival.String()
-	case m.lease == leaseFree && m.listen.on:
+	case m.lease == leaseFree && m.listen.On:
 		return "the lease is free; listening for other routers before the first claim"
 	case m.lease == leaseFree:
 		return "the lease is free; better candidates go first"

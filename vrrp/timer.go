@@ -1,10 +1,6 @@
 package vrrp
 
-import (
-	"time"
-
-	"github.com/hafence/hafence/internal/boottime"
-)
+import "time"
 
 // downAdverts is how many advertisements in a row may be missed (RFC 3768
 // §6.1; keepalived's down_timer_adverts).
@@ -29,26 +25,4 @@ func SkewTime(version Version, priority Priority, interval time.Duration) time.D
 // the one the MASTER advertises.
 func MasterDownInterval(version Version, priority Priority, interval time.Duration) time.Duration {
 	return downAdverts*interval + SkewTime(version, priority, interval)
-}
-
-// timer is an instant that may be absent. The zero timer is.
-type timer struct {
-	at boottime.Instant
-	on bool
-}
-
-func (t *timer) set(at boottime.Instant) { *t = timer{at: at, on: true} }
-func (t *timer) stop()                   { *t = timer{} }
-
-func (t timer) due(now boottime.Instant) bool { return t.on && !t.at.After(now) }
-
-// earliest gives the first instant of the timers that are on.
-func earliest(timers ...timer) (boottime.Instant, bool) {
-	var first timer
-	for _, t := range timers {
-		if t.on && (!first.on || t.at.Before(first.at)) {
-			first = t
-		}
-	}
-	return first.at, first.on
 }

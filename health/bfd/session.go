@@ -37,7 +37,7 @@ type Session struct {
 	sentAt boottime.Instant
 	pace   time.Duration // interval that the transmit timer was set by
 
-	transmit, detect, verdict timer
+	transmit, detect, verdict boottime.Timer
 	judged, judgedUp          bool
 }
 
@@ -86,7 +86,7 @@ func (s *Session) Reason() string { return s.why }
 
 // Deadline is when the session next needs a [Tick]; false: never.
 func (s *Session) Deadline() (boottime.Instant, bool) {
-	return earliest(s.transmit, s.detect, s.verdict)
+	return boottime.Earliest(s.transmit, s.detect, s.verdict)
 }
 
 // Step takes an event and returns what follows from it: [Send] before [Judge].
@@ -121,7 +121,7 @@ func (s *Session) Step(now boottime.Instant, event Event) []Action {
 func (s *Session) start(now boottime.Instant) {
 	s.begun, s.why = true, "waiting for the neighbour"
 	s.announced = s.announce()
-	s.verdict.set(now.Add(time.Duration(s.options.Timing.Multiplier) * s.options.Timing.IdleTx))
+	s.verdict.Set(now.Add(time.Duration(s.options.Timing.Multiplier) * s.options.Timing.IdleTx))
 }
 
 // receive is what is left of §6.8.6 after the checks.
@@ -131,7 +131,7 @@ func (s *Session) receive(now boottime.Instant, p Packet) {
 		minTx: p.DesiredMinTx, minRx: p.RequiredMinRx, multiplier: int(p.Multiplier),
 	}
 	s.heardAt = now
-	s.detect.set(now) // setTimers knows until when
+	s.detect.Set(now) // setTimers knows until when
 	switch {
 	case p.Final && s.poll.running:
 		s.inForce = s.poll.asked
@@ -159,11 +159,11 @@ func (s *Session) enter(state State, diagnostic Diagnostic, why string) {
 // §6.8.1: "If a period of a Detection Time passes without the receipt of a valid,
 // authenticated BFD packet from the remote system, [bfd.RemoteDiscr] MUST be set to zero."
 func (s *Session) tick(now boottime.Instant) {
-	if !s.detect.due(now) {
+	if !s.detect.Due(now) {
 		return
 	}
 	silence := s.DetectionTime()
-	s.detect.stop()
+	s.detect.Stop()
 	s.remote = unheard
 	if s.state != Down {
 		s.enter(Down, DiagnosticExpired, fmt.Sprintf("no packet for the detection time of %v", silence))
@@ -180,9 +180,9 @@ func (s *Session) stop(now boottime.Instant) []Action {
 	s.begun = false
 	s.enter(AdminDown, DiagnosticAdmin, "stopped")
 	s.announced = s.announce()
-	s.transmit.stop()
-	s.detect.stop()
-	s.verdict.stop()
+	s.transmit.Stop()
+	s.detect.Stop()
+	s.verdict.Stop()
 	s.poll = poll{}
 	if s.mute() {
 		return nil
@@ -220,11 +220,11 @@ func (s *Session) retime() {
 
 // setTimers brings the timers in line with values that may have changed.
 func (s *Session) setTimers() {
-	if s.detect.on {
-		s.detect.set(s.heardAt.Add(s.DetectionTime()))
+	if s.detect.On {
+		s.detect.Set(s.heardAt.Add(s.DetectionTime()))
 	}
 	if !s.periodic() {
-		s.transmit.stop()
+		s.transmit.Stop()
 		s.pace = 0
 		return
 	}
@@ -237,7 +237,7 @@ func (s *Session) setTimers() {
 }
 
 func (s *Session) setTransmit() {
-	s.transmit.set(s.sentAt.Add(jittered(s.options.Random, s.pace, s.options.Timing.Multiplier)))
+	s.transmit.Set(s.sentAt.Add(jittered(s.options.Random, s.pace, s.options.Timing.Multiplier)))
 }
 
 // periodic reports whether packets go without a cause (§6.8.7). A neighbour in demand mode
@@ -260,7 +260,7 @@ func (s *Session) send(now boottime.Instant, answer bool) []Action {
 	case answer:
 		// §6.8.6: "with the Poll (P) bit clear, and the Final (F) bit set".
 		p.Poll, p.Final = false, true
-	case s.isNews(p), s.transmit.due(now):
+	case s.isNews(p), s.transmit.Due(now):
 	default:
 		return nil
 	}
@@ -284,7 +284,7 @@ func (s *Session) packet() Packet {
 
 func (s *Session) transmitNow(now boottime.Instant, p Packet) []Action {
 	s.sent, s.sentAt = p, now
-	if s.transmit.on {
+	if s.transmit.On {
 		s.setTransmit()
 	}
 	return []Action{Send{Packet: p}}
@@ -292,10 +292,10 @@ func (s *Session) transmitNow(now boottime.Instant, p Packet) []Action {
 
 func (s *Session) judge(now boottime.Instant) []Action {
 	up := s.state == Up
-	if s.judged && up == s.judgedUp || !s.judged && !up && !s.verdict.due(now) {
+	if s.judged && up == s.judgedUp || !s.judged && !up && !s.verdict.Due(now) {
 		return nil
 	}
-	s.verdict.stop()
+	s.verdict.Stop()
 	s.judged, s.judgedUp = true, up
 	return []Action{Judge{Up: up, Reason: s.why}}
 }

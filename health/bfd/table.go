@@ -72,7 +72,7 @@ type entry struct {
 	session       *Session // nil while there are no sockets
 	failure       string   // what was last reported of the sockets; "" when they are open
 	notSent       string   // why the last packet could not be sent; "" when it could
-	retry         timer
+	retry         boottime.Timer
 }
 
 // NewTable returns a table without sessions. random gives discriminators and jitter, and
@@ -143,7 +143,7 @@ func (t *Table) Failed(now boottime.Instant, name, reason string) []Order {
 	if e == nil {
 		return nil
 	}
-	e.retry.set(now.Add(RetryInterval))
+	e.retry.Set(now.Add(RetryInterval))
 	e.session, e.discriminator = nil, 0
 	orders := []Order{Close{Name: name}}
 	if reason != e.failure {
@@ -205,8 +205,8 @@ func (t *Table) find(p Packet, a Arrival) *entry {
 func (t *Table) Tick(now boottime.Instant) []Order {
 	var orders []Order
 	for _, e := range t.entries {
-		if e.retry.due(now) {
-			e.retry.stop()
+		if e.retry.Due(now) {
+			e.retry.Stop()
 			orders = append(orders, Open{Config: e.config})
 		}
 		if e.session == nil {
@@ -224,17 +224,17 @@ func (t *Table) Stop(now boottime.Instant) []Order { return t.Configure(now, nil
 
 // Deadline is when the table next needs a [Table.Tick]; false: never.
 func (t *Table) Deadline() (boottime.Instant, bool) {
-	var first timer
+	var first boottime.Timer
 	for _, e := range t.entries {
 		next := e.retry
 		if e.session != nil {
-			next.at, next.on = e.session.Deadline()
+			next.At, next.On = e.session.Deadline()
 		}
-		if next.on && (!first.on || next.at.Before(first.at)) {
+		if next.On && (!first.On || next.At.Before(first.At)) {
 			first = next
 		}
 	}
-	return first.at, first.on
+	return first.At, first.On
 }
 
 // Drops is how many packets were ignored for a reason.
